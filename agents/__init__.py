@@ -1,0 +1,1 @@
+"""The agents: each reads, decides and proposes; none of them can act."""

@@ -1,0 +1,137 @@
+"""What the dunning agent reads: the facts as fetched, the customer's history, and what has been said and tried already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agents.models import AgentRun
+from agents.platform.contract import NothingToDo
+from approvals import case_facts
+from approvals.models import Case, Contact, Proposal
+from billing_ai.facts import queries
+from billing_ai.facts.models import Customer, Invoice, PaymentSource, Subscription, Transaction
+from billing_ai.integrations import readers
+from billing_ai.kernel import clock
+from billing_ai.kernel.errors import OutsideError, StaleFacts
+
+LOOK_BACK = timedelta(days=730)
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt to collect, on any invoice of the customer."""
+
+    id: str
+    invoice_ids: tuple[str, ...]
+    succeeded: bool
+    at: datetime
+    amount_minor: int
+    currency: str
+    gateway: str
+    payment_method: str
+    decline_code: str
+    decline_category: str
+    instrument_hash: str
+    merchant_account: str
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message that went out on this case."""
+
+    channel: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DunningContext:
+    """Everything `decide` looks at. `live` holds personal data, in memory only, for rendering and verifying the draft."""
+
+    invoice: Invoice
+    customer: Customer
+    tries: tuple[Try, ...]
+    open_invoices: tuple[Invoice, ...]
+    subscriptions: tuple[Subscription, ...]
+    primary_source: PaymentSource | None
+    said: tuple[Said, ...]
+    open_tickets: int | None
+    """None: the help desk could not be asked, or there is none."""
+    broken_promises: int
+    steps_taken: frozenset[tuple[str, str]]
+    sms_is_allowed: bool
+    live: case_facts.CaseFacts
+
+    @property
+    def tries_on_invoice(self) -> tuple[Try, ...]:
+        """The tries on this invoice, newest first."""
+        return tuple(one for one in self.tries if self.invoice.pk in one.invoice_ids)
+
+    @property
+    def failures(self) -> tuple[Try, ...]:
+        """The failed ones among them, newest first."""
+        return tuple(one for one in self.tries_on_invoice if not one.succeeded)
+
+
+def load(run: AgentRun) -> DunningContext:
+    """Read it. Raises NothingToDo when nothing is owed, StaleFacts when the facts were never fetched, Retryable when Chargebee is away."""
+    invoice = queries.fresh_invoice(run.subject_id)
+    if not queries.is_open(invoice):
+        raise NothingToDo(f"nothing is owed: the invoice is {invoice.status}")
+    customer = Customer.objects.filter(pk=invoice.chargebee_customer_id).first()
+    if customer is None:
+        raise StaleFacts(f"customer {invoice.chargebee_customer_id}")
+    if customer.is_deleted:
+        raise NothingToDo("the customer was deleted in Chargebee")
+    tries = tuple(_try(one) for one in queries.payments(customer.pk) if one.happened_at > clock.now() - LOOK_BACK)
+    mine = [one for one in tries if invoice.pk in one.invoice_ids and not one.succeeded]
+    case = Case.objects.filter(kind="dunning", chargebee_invoice_id=invoice.pk, status__in=Case.ACTIVE).first()
+    if not mine and case is None:
+        raise NothingToDo("no payment of this invoice has failed")
+    if case is not None and case.status != Case.OPEN:
+        raise NothingToDo(f"the case is {case.status}: nothing is drafted until that is settled")
+    sources = queries.payment_sources(customer.pk)
+    return DunningContext(
+        invoice=invoice,
+        customer=customer,
+        tries=tries,
+        open_invoices=tuple(queries.open_invoices(customer.pk)),
+        subscriptions=tuple(queries.subscriptions(customer.pk)),
+        primary_source=next((one for one in sources if one.pk == customer.primary_payment_source_id), None),
+        said=tuple(Said(one.channel, one.at) for one in Contact.objects.filter(case=case, direction="out").order_by("-at")[:50])
+        if case
+        else (),
+        open_tickets=_open_tickets(customer.pk),
+        broken_promises=case.promises.filter(status="broken").count() if case else 0,
+        steps_taken=frozenset(Proposal.objects.filter(chargebee_invoice_id=invoice.pk, status="done").values_list("action", "step")),
+        sms_is_allowed=customer.sms_consent == "yes" and customer.has_phone,
+        live=case_facts.load(customer.pk, invoice.pk),
+    )
+
+
+def _try(row: Transaction) -> Try:
+    return Try(
+        id=row.pk,
+        invoice_ids=tuple(row.invoice_ids),
+        succeeded=row.status == "success",
+        at=row.happened_at,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        gateway=row.gateway,
+        payment_method=row.payment_method,
+        decline_code=row.decline_code,
+        decline_category=row.decline_category,
+        instrument_hash=row.instrument_hash,
+        merchant_account=row.gateway_account_id,
+        network=row.network,
+    )
+
+
+def _open_tickets(customer_id: str) -> int | None:
+    """How many of the customer's tickets are open. A help desk that is away must not keep a case from its reviewer."""
+    try:
+        tickets = readers.helpdesk().list_for_customer(customer_id)
+    except OutsideError:
+        return None
+    return sum(1 for ticket in tickets if ticket.status not in ("solved", "closed"))

@@ -1,0 +1,1 @@
+"""What every agent stands on: prompts, the model gateway."""

@@ -1,0 +1,11 @@
+"""Every agent there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.dunning.agent import AGENT as DUNNING
+from agents.platform.contract import Agent
+
+AGENTS: dict[str, Agent[Any, Any]] = {agent.name: agent for agent in (DUNNING,)}
+"""Name → agent. Adding one is its folder, a line here, and its name in the import rules."""

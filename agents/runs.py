@@ -1,0 +1,87 @@
+"""Starting runs: one waiting run per agent and subject; news that comes while one waits is folded into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from agents.models import AgentRun
+from agents.registry import AGENTS
+from approvals.models import Proposal
+from approvals.signals import redraft_wanted
+from billing_ai.kernel import ids
+from billing_ai.work.models import Lane
+from billing_ai.work.wake import wake
+
+
+def start_for_event(event_type: str, event_id: str, trace_id: str, customer_id: str, invoice_ids: tuple[str, ...]) -> int:
+    """A run for each agent that wants this event, on each subject it names. Returns how many were asked for."""
+    rows = [
+        AgentRun(
+            agent=name,
+            subject_kind=subject.kind,
+            subject_id=subject.id,
+            cause=event_id,
+            cause_type=event_type,
+            chargebee_customer_id=customer_id,
+            trace_id=trace_id,
+            lane=Lane.NEWS,
+        )
+        for name, agent in AGENTS.items()
+        if event_type in agent.events
+        for subject in agent.subjects(event_type, customer_id, invoice_ids)
+    ]
+    return _start(rows)
+
+
+def start_due(now: Any) -> int:
+    """Runs for what is due by the calendar."""
+    rows = [
+        AgentRun(
+            agent=name,
+            subject_kind=subject.kind,
+            subject_id=subject.id,
+            cause=cause,
+            cause_type="schedule",
+            chargebee_customer_id=customer_id,
+            trace_id=ids.new_trace_id(),
+            lane=Lane.BATCH,
+        )
+        for name, agent in AGENTS.items()
+        for subject, customer_id, cause in agent.due(now)
+    ]
+    return _start(rows)
+
+
+def start_redraft(sender: type[Proposal], proposal: Proposal, instruction: str, **_: Any) -> None:
+    """A person has rejected a draft and said what should be different."""
+    _start(
+        [
+            AgentRun(
+                agent=proposal.agent,
+                subject_kind="invoice",
+                subject_id=proposal.chargebee_invoice_id,
+                cause=f"redraft:{proposal.pk}",
+                cause_type="redraft",
+                instruction=instruction,
+                chargebee_customer_id=proposal.chargebee_customer_id,
+                trace_id=proposal.trace_id,
+                lane=Lane.PERSON,
+            )
+        ]
+        if proposal.agent in AGENTS
+        else []
+    )
+
+
+def _start(rows: list[AgentRun]) -> int:
+    if not rows:
+        return 0
+    with transaction.atomic():
+        AgentRun.objects.bulk_create(rows, ignore_conflicts=True)
+        wake("agents.tick")
+    return len(rows)
+
+
+redraft_wanted.connect(start_redraft, dispatch_uid="agents.redraft")

@@ -1,0 +1,20 @@
+"""What can be done outside, one file an action. The registry is the whole list."""
+
+from __future__ import annotations
+
+from approvals.actions import add_comment, collect_payment, create_ticket, dunning_hold, pause_subscription, send_message
+from approvals.actions.contract import Action
+
+ACTIONS: dict[str, Action] = {
+    action.key: action
+    for action in (
+        send_message.ACTION,
+        collect_payment.ACTION,
+        add_comment.ACTION,
+        dunning_hold.PAUSE,
+        dunning_hold.RESUME,
+        create_ticket.ACTION,
+        pause_subscription.ACTION,
+    )
+}
+"""Action key → the action. `approvals.checks` holds each against the contract at start-up."""

@@ -1,0 +1,79 @@
+"""Hand the case to the help desk, with the whole of it summarised, so that nobody starts from nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from approvals import case_facts
+from approvals.actions.contract import Absent, Done, Look, Request, Settled, StillGoing
+from approvals.actions.second_look import look_at_invoice
+from approvals.drafts.locales import date_text, money_text
+from approvals.models import Execution, Proposal, Revision
+from billing_ai.facts import queries
+from billing_ai.integrations import ports, registry
+
+
+@dataclass(frozen=True)
+class CreateTicket:
+    """An internal ticket; the customer is not told. Found again by its key."""
+
+    key: str = "create_ticket"
+    label: str = "Open a help-desk ticket"
+    moves_money: bool = False
+    channel: str = ""
+
+    def describe(self, proposal: Proposal, revision: Revision) -> str:
+        """What approving does, in a sentence."""
+        return "Opens an internal ticket at the help desk with a summary of the case. The customer is not told."
+
+    def look_again(self, proposal: Proposal, revision: Revision) -> Look:
+        """The case may be settled meanwhile; then no ticket is needed."""
+        checks, _ = look_at_invoice(proposal)
+        checks = [check for check in checks if check.rule not in ("look.disputed", "look.promised", "look.amount_changed")]
+        if any(check.outcome == "deny" for check in checks):
+            return Look(tuple(checks))
+        return Look(tuple(checks), case_facts.load(proposal.chargebee_customer_id, proposal.chargebee_invoice_id))
+
+    def freeze(self, proposal: Proposal, revision: Revision, look: Look, key: str) -> Request:
+        """The summary, written from facts only."""
+        live: case_facts.CaseFacts = look.live
+        case = proposal.case
+        tries = queries.payments(proposal.chargebee_customer_id)
+        failed = [one for one in tries if proposal.chargebee_invoice_id in one.invoice_ids and one.status == "failure"]
+        lines = [
+            f"Customer {live.customer.id}{f', tier {case.tier}' if case.tier else ''}{f', {case.country}' if case.country else ''}",
+            f"Invoice {live.invoice.id}: {money_text(live.draft.invoice.amount_due, 'en')} due since {date_text(live.draft.invoice.due_date, 'en')}",
+            f"Why it failed: {case.category.replace('_', ' ') or 'unknown'}; {len(failed)} failed attempts",
+            f"Likelihood that it comes in: {case.likelihood_bp / 100:.0f} %",
+            *(f"- {reason['sentence']}" for reason in case.reasons[:8]),
+            f"Other open invoices: {len(live.draft.other_invoices)}",
+            f"Suggested next step: {case.next_action or 'speak with the customer'}",
+        ]
+        return Request(
+            values={"priority": str(revision.payload.get("priority", "normal")), "customer_id": live.customer.id},
+            sealed={"subject": f"Payment failed: invoice {live.invoice.id}", "body": "\n".join(lines)},
+        )
+
+    def act(self, request: Request, *, key: str) -> Done:
+        """Open it."""
+        sealed = dict(request.sealed or {})
+        ticket = ports.NewTicket(
+            subject=sealed["subject"],
+            body=sealed["body"],
+            customer_id=request.values["customer_id"],
+            priority=request.values["priority"],
+            tags=("dunning",),
+        )
+        receipt = registry.helpdesk().create_ticket(ticket, key=key)
+        return Done(receipt.reference, {"url": receipt.url})
+
+    def look_up(self, execution: Execution, request: Request, *, since: datetime) -> Settled:
+        """Is there a ticket with our key?"""
+        found = registry.helpdesk().look_up(execution.idempotency_key)
+        if isinstance(found, ports.Found):
+            return Done(found.receipt.reference)
+        return StillGoing() if isinstance(found, ports.InProgress) else Absent(may_repeat=True)
+
+
+ACTION = CreateTicket()

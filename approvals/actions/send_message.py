@@ -1,0 +1,137 @@
+"""Send the approved words by mail or SMS, rendered from the facts of this moment."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from approvals import case_facts
+from approvals.actions.contract import Absent, CannotTell, Done, Look, Request, Settled, StillGoing
+from approvals.actions.second_look import approved_facts_still_hold, look_at_invoice
+from approvals.contract import Check
+from approvals.models import Execution, Proposal, Revision
+from approvals.revisions import read_words, render_and_verify
+from audit.seal import Erased
+from billing_ai.integrations import ports, registry
+from billing_ai.integrations.chargebee import writes
+from billing_ai.kernel.errors import Terminal, Unknown
+from billing_ai.kernel.ids import effect_key
+
+
+@dataclass(frozen=True)
+class SendMessage:
+    """Mail or SMS to the customer. An answer that was lost goes to a person: a second message is worse than none."""
+
+    key: str = "send_message"
+    label: str = "Send message"
+    moves_money: bool = False
+    channel: str = "email"
+
+    def describe(self, proposal: Proposal, revision: Revision) -> str:
+        """What approving does, in a sentence."""
+        way = "text message" if revision.channel == "sms" else "e-mail"
+        return f"Sends this {way} to the customer, after a delay in which it can be undone."
+
+    def look_again(self, proposal: Proposal, revision: Revision) -> Look:
+        """Invoice open, same amount, same customer, reachable, and the words still true."""
+        checks, _ = look_at_invoice(proposal)
+        if any(check.outcome == "deny" for check in checks):
+            return Look(tuple(checks))
+        checks += approved_facts_still_hold(proposal)
+        live = case_facts.load(proposal.chargebee_customer_id, proposal.chargebee_invoice_id, proposal=proposal)
+        if revision.channel == "sms" and not live.phone:
+            checks.append(Check("look.no_phone", "deny", "The customer has no phone number any more."))
+        if revision.channel != "sms" and "@" not in live.email:
+            checks.append(Check("look.no_email", "deny", "The customer has no e-mail address any more."))
+        try:
+            words = read_words(revision)
+        except Erased:
+            return Look((*checks, Check("look.erased", "deny", "The customer's words were erased.")))
+        if words is None:
+            return Look((*checks, Check("look.no_words", "deny", "There is no text to send.")))
+        _, findings = render_and_verify(words, live.draft)
+        checks += [
+            Check(f"draft.{finding.rule}", "deny", f"The text may not be sent: {finding.expected}")
+            for finding in findings
+            if finding.severity == "block"
+        ]
+        return Look(tuple(checks), live)
+
+    def freeze(self, proposal: Proposal, revision: Revision, look: Look, key: str) -> Request:
+        """Make the customer's links, render with them, verify once more. Raises Terminal when the final text may not be sent."""
+        live: case_facts.CaseFacts = look.live
+        pay = writes.create_collect_now_page(
+            proposal.chargebee_customer_id, idempotency_key=effect_key(key, "pay"), currency=proposal.currency
+        ).resource
+        card = writes.create_update_payment_method_page(proposal.chargebee_customer_id, idempotency_key=effect_key(key, "card")).resource
+        facts = live.with_links(pay.url, card.url)
+        words = read_words(revision)
+        if words is None:
+            raise Terminal("message.no_words", "There is no text to send.")
+        rendered, findings = render_and_verify(words, facts)
+        blocking = [finding for finding in findings if finding.severity == "block"]
+        if rendered is None or blocking:
+            rule = blocking[0].rule if blocking else "slot_error"
+            raise Terminal(f"draft.{rule}", "The final text may not be sent.")
+        return Request(
+            values={
+                "channel": revision.channel,
+                "language": words.language,
+                "text_sha256": hashlib.sha256(rendered.text.encode()).hexdigest(),
+                "sms_segments": rendered.sms_segments,
+                "hosted_page_ids": [pay.id, card.id],
+            },
+            sealed={
+                "to": live.phone if revision.channel == "sms" else live.email,
+                "to_name": " ".join(part for part in (live.customer.first_name, live.customer.last_name) if part),
+                "subject": rendered.subject,
+                "text": rendered.text,
+                "html": rendered.html or "",
+            },
+        )
+
+    def act(self, request: Request, *, key: str) -> Done:
+        """Hand the message over."""
+        sealed: dict[str, Any] = dict(request.sealed or {})
+        if request.values["channel"] == "sms":
+            receipt = registry.sms().send(ports.OutgoingSms(sealed["to"], sealed["text"]), key=key)
+        else:
+            receipt = registry.mail().send(
+                ports.OutgoingMail(
+                    to_address=sealed["to"],
+                    to_name=sealed["to_name"],
+                    subject=sealed["subject"],
+                    text=sealed["text"],
+                    html=sealed["html"],
+                    language=request.values["language"],
+                    reply_to=settings.SUPPORT_EMAIL,
+                    unsubscribe_address=settings.SUPPORT_EMAIL,
+                ),
+                key=key,
+            )
+        return Done(receipt.reference, {"accepted_at": receipt.accepted_at.isoformat()})
+
+    def look_up(self, execution: Execution, request: Request, *, since: datetime) -> Settled:
+        """Ask the provider where it can be asked; plain SMTP cannot."""
+        sealed: dict[str, Any] = dict(request.sealed or {})
+        try:
+            if request.values["channel"] == "sms":
+                found = registry.sms().look_up(
+                    execution.idempotency_key, sms=ports.OutgoingSms(sealed["to"], sealed["text"]), sent_after=since - timedelta(minutes=1)
+                )
+            else:
+                found = registry.mail().look_up(execution.idempotency_key)
+        except Unknown as error:
+            return CannotTell(error.sentence)
+        if isinstance(found, ports.Found):
+            return Done(found.receipt.reference)
+        if isinstance(found, ports.InProgress):
+            return StillGoing()
+        return Absent(may_repeat=False)
+
+
+ACTION = SendMessage()

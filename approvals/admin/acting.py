@@ -1,0 +1,373 @@
+"""What the buttons do: read the form, call the one transition, answer in words. No rule is decided here.
+
+Each answers the page's own script in JSON, and a browser without scripts with a redirect and a message. What was refused changes nothing and is
+noted in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from approvals import case_transitions, transitions
+from approvals.admin.pages import ConsoleRequest, console_page, wants_json
+from approvals.admin.queue_query import next_case, question
+from approvals.ledger_notes import note_case
+from approvals.models import Case, Execution, Proposal
+from approvals.people import Refused
+from approvals.wording import words
+from approvals.wording.reader import Reader, reader_of
+from audit.actor import person
+from billing_ai.kernel.errors import OutsideError
+from billing_ai.kernel.money import Money
+
+Order = Callable[[Case, User, QueryDict, Reader], str]
+
+
+def _text(form: QueryDict, key: str) -> str:
+    return form.get(key, "").strip()
+
+
+def _day(form: QueryDict, key: str) -> date:
+    try:
+        return date.fromisoformat(_text(form, key))
+    except ValueError as error:
+        raise Refused("no_date", "Choose a date.") from error
+
+
+def _moment(form: QueryDict, key: str, reader: Reader) -> datetime:
+    """A quick choice (`tomorrow`, `3`, `7` days, at 9 o'clock of the reader's day) or an exact local time."""
+    quick = _text(form, "days")
+    if quick.isdigit() and 0 < int(quick) <= 365:
+        day = reader.today() + timedelta(days=int(quick))
+        return datetime(day.year, day.month, day.day, 9, tzinfo=reader.zone)
+    try:
+        return datetime.fromisoformat(_text(form, key)).replace(tzinfo=reader.zone)
+    except ValueError as error:
+        raise Refused("no_date", "Choose a day or a time.") from error
+
+
+def _amount(form: QueryDict, key: str, currency: str) -> Money:
+    text = _text(form, key).replace(" ", "").replace("\u00a0", "")
+    # 1.234,50 and 1,234.50 are both written; the last separator is the decimal one.
+    is_decimal_comma = "," in text and text.rfind(",") > text.rfind(".")
+    text = text.replace(".", "").replace(",", ".") if is_decimal_comma else text.replace(",", "")
+    try:
+        return Money.from_decimal(Decimal(text), currency)
+    except (InvalidOperation, ValueError) as error:
+        raise Refused("no_amount", "Write the amount as a number.") from error
+
+
+def _snooze(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    until = _moment(form, "until", reader)
+    case_transitions.snooze(case.pk, user, until, _text(form, "note"))
+    return f"Sleeps until {reader.moment(until)}."
+
+
+def _escalate(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    to = _text(form, "to")
+    case_transitions.escalate(case.pk, user, to, _text(form, "note"))
+    return "Handed to the leads." if to == "lead" else "A help-desk ticket with the whole case is on its way."
+
+
+def _assign(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    chosen = _text(form, "owner")
+    owner = User.objects.filter(pk=int(chosen), is_active=True).first() if chosen.isdigit() else None
+    if chosen and owner is None:
+        raise Refused("no_such_user", "Choose a colleague from the list.")
+    case_transitions.assign(case.pk, user, owner)
+    return f"{owner.get_full_name() or owner.get_username()} looks after it now." if owner else "The case is nobody's now."
+
+
+def _note(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    kind = _text(form, "kind") or "note"
+    case_transitions.add_note(case.pk, user, _text(form, "text"), kind)
+    return "The call is logged." if kind == "call" else "Written down."
+
+
+def _promise(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    amount, due_on = _amount(form, "amount", case.currency), _day(form, "due_on")
+    case_transitions.take_promise(case.pk, user, amount, due_on)
+    return f"Promise noted: {reader.money(amount)} by {reader.day(due_on)}. Whether it is kept follows by itself."
+
+
+def _withdraw_promise(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    case_transitions.withdraw_promise(case.pk, user)
+    return "The promise no longer stands."
+
+
+def _dispute(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    case_transitions.dispute(case.pk, user, _text(form, "code"), _text(form, "note"))
+    return "In dispute: everything is stopped here, and dunning in Chargebee is being paused."
+
+
+def _settle_dispute(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    case_transitions.settle_dispute(case.pk, user, _text(form, "note"))
+    return "The dispute is settled; the case is open again."
+
+
+def _tags(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    case_transitions.set_tags(case.pk, user, _text(form, "tags").split(","))
+    return "Tags set."
+
+
+def _deadline(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    if not _text(form, "until") and not _text(form, "days"):
+        case_transitions.set_deadline(case.pk, user, None)
+        return "No deadline any more."
+    until = _moment(form, "until", reader)
+    case_transitions.set_deadline(case.pk, user, until)
+    return f"To be looked at by {reader.moment(until)}."
+
+
+def _with_note(call: Callable[[UUID, User, str], Case], said: str) -> Order:
+    def order(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+        call(case.pk, user, _text(form, "note"))
+        return said
+
+    return order
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One order on a case. `leaves` says that the case has no more business on the screen afterwards."""
+
+    order: Order
+    leaves: bool = False
+
+
+ACTS: dict[str, Act] = {
+    "snooze": Act(_snooze, leaves=True),
+    "escalate": Act(_escalate, leaves=True),
+    "assign": Act(_assign),
+    "note": Act(_note),
+    "promise": Act(_promise, leaves=True),
+    "withdraw_promise": Act(_withdraw_promise),
+    "dispute": Act(_dispute, leaves=True),
+    "settle_dispute": Act(_settle_dispute),
+    "already_paid": Act(
+        _with_note(case_transitions.already_paid, "Nothing goes out for three days while the payment is looked for."), leaves=True
+    ),
+    "wrong_person": Act(_with_note(case_transitions.wrong_person, "Nothing more goes to this address."), leaves=True),
+    "do_not_contact": Act(_with_note(case_transitions.do_not_contact, "This customer is not contacted any more."), leaves=True),
+    "close": Act(_with_note(case_transitions.close, "The case is closed."), leaves=True),
+    "tags": Act(_tags),
+    "deadline": Act(_deadline),
+}
+
+
+@console_page
+@require_POST
+def act(request: ConsoleRequest, case_id: UUID, what: str) -> HttpResponse:
+    """An order on a case: `what` is a key of ACTS."""
+    reader, case = reader_of(request), _case(case_id)
+    if case is None or what not in ACTS:
+        return _refused(request, case, what, Refused("no_such_case", "This case or this order does not exist."))
+    try:
+        said = ACTS[what].order(case, request.user, request.POST, reader)
+    except (Refused, OutsideError) as error:
+        return _refused(request, case, what, error)
+    return _done(request, case, said, onward=ACTS[what].leaves)
+
+
+@console_page
+@require_POST
+def approve(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
+    """Approve the ticked proposals of a case, each bound to the revision and the facts that the page showed."""
+    case = _case(case_id)
+    chosen = list(dict.fromkeys(request.POST.getlist("proposal")))
+    if case is None or not chosen:
+        return _refused(request, case, "approve", Refused("nothing_chosen", "Nothing is ticked: choose what to approve."))
+    approved: list[Proposal] = []
+    refused: Refused | OutsideError | None = None
+    for text in chosen:
+        pk = _uuid(text)
+        try:
+            if pk is None or not Proposal.objects.filter(pk=pk, case=case).exists():
+                raise Refused("no_such_proposal", "This proposal does not belong to the case.")
+            approved.append(
+                transitions.approve(
+                    pk,
+                    request.user,
+                    content_hash=_text(request.POST, f"content_hash:{text}"),
+                    facts_hash=_text(request.POST, f"facts_hash:{text}"),
+                    note=_text(request.POST, "note"),
+                )
+            )
+        except (Refused, OutsideError) as error:
+            refused = error
+            break
+    if refused is not None:
+        return _refused(request, case, "approve", refused, besides=_approved_words(approved, reader_of(request)) if approved else "")
+    undo = [str(one.pk) for one in approved if one.status == "approved"]
+    return _done(request, case, _approved_words(approved, reader_of(request)), onward="next" in request.POST, undo=undo)
+
+
+def _approved_words(approved: list[Proposal], reader: Reader) -> str:
+    waits = [one for one in approved if one.status == "waiting_second"]
+    goes = [one for one in approved if one.status == "approved"]
+    said: list[str] = []
+    if goes:
+        times = dict(Execution.objects.filter(proposal__in=goes).values_list("proposal_id", "not_before"))
+        said.extend(f"{words.action(one.action)} goes out {reader.ago(times.get(one.pk)) or 'now'}" for one in goes)
+    if waits:
+        said.append(f"{', '.join(words.action(one.action).lower() for one in waits)} waits for a second person")
+    return f"Approved: {'; '.join(said)}."
+
+
+@console_page
+@require_POST
+def reject(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
+    """Say no to the ticked proposals, with a reason; an instruction has the agent draft again."""
+    case = _case(case_id)
+    chosen = list(dict.fromkeys(pk for text in request.POST.getlist("proposal") if (pk := _uuid(text))))
+    form, instruction = request.POST, _text(request.POST, "instruction")
+    try:
+        if case is None or not chosen or Proposal.objects.filter(pk__in=chosen, case=case).count() != len(chosen):
+            raise Refused("nothing_chosen", "Nothing is ticked: choose what to reject.")
+        with transaction.atomic():  # all of it or nothing: half a plan rejected is worse than none
+            for number, pk in enumerate(chosen):
+                # One instruction makes one new run, however many drafts are turned down with it.
+                asked = instruction if number == 0 else ""
+                transitions.reject(pk, request.user, reason_code=_text(form, "reason_code"), note=_text(form, "note"), instruction=asked)
+    except (Refused, OutsideError) as error:
+        return _refused(request, case, "reject", error)
+    return _done(request, case, "Rejected; a new draft is being written." if instruction else "Rejected.", onward=not instruction)
+
+
+@console_page
+@require_POST
+def undo(request: ConsoleRequest) -> HttpResponse:
+    """Take approvals back while nothing has gone out."""
+    undone: list[Proposal] = []
+    case: Case | None = None
+    for text in request.POST.getlist("proposal"):
+        try:
+            pk = _uuid(text)
+            found = Proposal.objects.select_related("case").filter(pk=pk).first() if pk else None
+            if found is None:
+                raise Refused("no_such_proposal", "This proposal does not exist.")
+            case = found.case
+            undone.append(transitions.undo(found.pk, request.user))
+        except Refused as error:
+            return _refused(request, case, "undo", error)
+    return _done(request, case, "Taken back: it waits for a decision again.", stay_on=case)
+
+
+@console_page
+@require_POST
+def edit(request: ConsoleRequest, proposal_id: UUID) -> HttpResponse:
+    """Keep an edited text as a new revision on top of the one that was read."""
+    proposal = Proposal.objects.select_related("case").filter(pk=proposal_id).first()
+    base = _text(request.POST, "base_revision")
+    try:
+        if proposal is None or not base.isdigit():
+            raise Refused("no_such_proposal", "This proposal does not exist.")
+        body = request.POST.get("body", "").replace("\r\n", "\n")
+        revision = transitions.edit(
+            proposal.pk, request.user, base_revision_id=int(base), subject=request.POST.get("subject", ""), body=body
+        )
+    except (Refused, OutsideError) as error:
+        return _refused(request, proposal.case if proposal else None, "edit", error)
+    blocking = [finding for finding in revision.findings if finding.get("severity") == "block"]
+    said = "Your text is kept" + (
+        ", but it may not be sent like this: see what is marked." if blocking else ". It needs an approval of its own."
+    )
+    return _done(request, proposal.case, said)
+
+
+@console_page
+@require_POST
+def settle(request: ConsoleRequest, proposal_id: UUID) -> HttpResponse:
+    """Say what became of a call whose answer was lost."""
+    proposal = Proposal.objects.select_related("case").filter(pk=proposal_id).first()
+    try:
+        if proposal is None:
+            raise Refused("no_such_proposal", "This proposal does not exist.")
+        if _text(request.POST, "happened") not in ("yes", "no"):
+            raise Refused("no_answer", "Say whether it happened.")
+        transitions.settle_unknown(
+            proposal.pk, request.user, happened=_text(request.POST, "happened") == "yes", note=_text(request.POST, "note")
+        )
+    except (Refused, OutsideError) as error:
+        return _refused(request, proposal.case if proposal else None, "settle", error)
+    return _done(request, proposal.case, "Settled.")
+
+
+# -- answering -------------------------------------------------------------------------------------------------------------------
+
+
+def _case(case_id: UUID) -> Case | None:
+    return Case.objects.filter(pk=case_id).first()
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def case_address(case_id: UUID, asked: str) -> str:
+    """The page of a case, with the question of the queue that it was opened from."""
+    return reverse("console:case", args=[case_id]) + (f"?{asked}" if asked else "")
+
+
+def _onward(request: ConsoleRequest, case: Case) -> str:
+    """Where the work goes on: the next case of the same question, else the queue."""
+    given = QueryDict(_text(request.POST, "question"))
+    asked = question(given)
+    found = next_case(asked, request.user, reader_of(request), case)
+    return case_address(found, asked.address()) if found else reverse("console:queue") + (f"?{asked.address()}" if asked.address() else "")
+
+
+def _done(
+    request: ConsoleRequest,
+    case: Case | None,
+    said: str,
+    *,
+    onward: bool = False,
+    undo: list[str] | None = None,
+    stay_on: Case | None = None,
+) -> HttpResponse:
+    here = stay_on or case
+    asked = question(QueryDict(_text(request.POST, "question"))).address()
+    to = reverse("console:queue") if here is None else _onward(request, here) if onward else case_address(here.pk, asked)
+    if wants_json(request):
+        return JsonResponse({"ok": True, "said": said, "to": to, "undo": undo or []})
+    messages.success(request, said)
+    return HttpResponseRedirect(to)
+
+
+_STALE = frozenset({"stale_revision", "stale_facts", "already_decided", "expired", "too_late", "same_person", "case_closed"})
+
+
+def _refused(request: ConsoleRequest, case: Case | None, what: str, error: Refused | OutsideError, *, besides: str = "") -> HttpResponse:
+    """Say why, keep the page, and note that it was tried."""
+    with transaction.atomic():
+        if case is not None:
+            note_case("console.refused", case, person(request.user), {"order": what, "code": error.code})
+    said = f"{besides} {error.sentence}".strip()
+    seen: dict[str, Any] = {
+        "refused": error.code,
+        **{key: _text(request.POST, key) for key in ("seen_due", "seen_revision") if key in request.POST},
+    }
+    asked = question(QueryDict(_text(request.POST, "question"))).address()
+    to = reverse("console:queue") if case is None else case_address(case.pk, "&".join(part for part in (asked, urlencode(seen)) if part))
+    status = 403 if error.code in ("not_allowed", "user_disabled") else 409
+    if wants_json(request):
+        return JsonResponse({"ok": False, "said": said, "code": error.code, "to": to, "look_again": error.code in _STALE}, status=status)
+    messages.error(request, said)
+    return HttpResponseRedirect(to)

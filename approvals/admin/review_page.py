@@ -1,0 +1,281 @@
+"""The review page: left what would be done, as the customer will see it; right why. The same inside serves the full page and the queue."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import User
+from django.http import Http404, HttpResponse, JsonResponse
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from approvals import states
+from approvals.admin import editing, presence
+from approvals.admin.calendar_month import weeks
+from approvals.admin.pages import ConsoleRequest, console_page, show
+from approvals.admin.queue_page import age_words
+from approvals.admin.queue_query import next_case, previous_case, question
+from approvals.case_facts import planned_retry
+from approvals.case_transitions import DISPUTE_CODES
+from approvals.drafts.sms import size
+from approvals.models import Case, KillSwitch, Promise
+from approvals.people import Refused
+from approvals.review import Review, ReviewedProposal, load, preview
+from approvals.revisions import read_words
+from approvals.transitions import REJECT_REASONS
+from approvals.wording import words
+from approvals.wording.reader import Reader, reader_of
+from billing_ai.kernel.errors import OutsideError
+from billing_ai.kernel.money import Money
+from billing_ai.tables.differences import word_difference
+
+_SHOWN_WHEN_OPEN = (*states.FOR_PEOPLE, states.APPROVED, states.EXECUTING, states.UNKNOWN, states.BLOCKED, states.OBSERVED)
+
+
+@console_page
+@require_GET
+def case_page(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
+    """One case, whole. When Chargebee cannot be reached, what we know without it."""
+    case = Case.objects.select_related("owner").filter(pk=case_id).first()
+    if case is None:
+        raise Http404("There is no such case.")
+    reader, asked = reader_of(request), question(request.GET)
+    context: dict[str, Any] = {
+        "case": case,
+        "question": asked.address(),
+        "others": presence.seen(case.pk, request.user),
+        "beat_seconds": presence.BEAT_SECONDS,
+        "following": next_case(asked, request.user, reader, case),
+        "preceding": previous_case(asked, request.user, reader, case),
+        "amount": reader.minor(case.amount_due_minor, case.currency),
+        "age": age_words(case, reader),
+        "may_work": request.user.has_perm("approvals.work_case"),
+        "may_lead": request.user.has_perm("approvals.lead_case"),
+        "reject_reasons": REJECT_REASONS,
+        "dispute_codes": DISPUTE_CODES,
+        "colleagues": User.objects.filter(is_active=True, groups__name__in=("specialist", "lead"))
+        .order_by("first_name", "username")
+        .distinct()[:100],
+        "stopped": [switch for switch in KillSwitch.objects.filter(is_on=True) if switch.scope in ("all", case.agent)],
+        "promise": case.promises.filter(status=Promise.OPEN).first(),
+    }
+    return show(
+        request,
+        "console/case.html",
+        f"Invoice {case.chargebee_invoice_id}",
+        {**context, **_inside(request, load(case.pk, request.user), reader)},
+    )
+
+
+def _inside(request: ConsoleRequest, review: Review, reader: Reader) -> dict[str, Any]:
+    cards = [_card(one, review, reader) for one in review.proposals]
+    shown = [card for card in cards if card["proposal"].status in _SHOWN_WHEN_OPEN]
+    if not shown:
+        shown = cards[:4]
+    shown.sort(key=lambda card: (not card["is_message"], not card["is_open"]))
+    openly = [card for card in shown if card["is_open"]]
+    live = review.live
+    return {
+        "review": review,
+        "due_now": live.draft.invoice.amount_due if live else None,
+        "limits": _limits(cards),
+        "cards": shown,
+        "past": [card for card in cards if card not in shown],
+        "decidable": openly if live else [],
+        "primary": next((card for card in shown if card["is_message"]), None),
+        "undoable": [card for card in shown if card["is_undoable"]],
+        "calendar": _calendar(review, reader),
+        "factors": _factors(review.case),
+        "changes": _changes(request, review, openly, reader),
+        "name": " ".join(part for part in (live.customer.first_name, live.customer.last_name) if part) if live else "",
+        "company": live.customer.company if live else "",
+    }
+
+
+def _card(one: ReviewedProposal, review: Review, reader: Reader) -> dict[str, Any]:
+    proposal, revision = one.proposal, one.revision
+    is_message = one.words is not None
+    findings = [editing.finding_words(finding) for finding in one.findings]
+    card: dict[str, Any] = {
+        "one": one,
+        "proposal": proposal,
+        "revision": revision,
+        "is_message": is_message,
+        "is_open": one.can_decide,
+        "is_undoable": proposal.status == states.APPROVED,
+        "is_unknown": proposal.status == states.UNKNOWN,
+        "title": words.action(proposal.action),
+        "does": one.describes,
+        "amount": reader.minor(proposal.amount_minor, proposal.currency) if proposal.amount_minor else "",
+        "findings": findings,
+        "stands_against": next((check["sentence"] for check in one.checks if check["outcome"] == "deny"), "")
+        or next((str(finding["title"]) for finding in findings if finding["severity"] == "block"), ""),
+        "checks": [_check(check, reader) for check in one.checks],
+        "fine": sum(check["outcome"] == "allow" for check in one.checks),
+        "approvals": proposal.decisions.filter(kind="approve", revision=revision).select_related("by")
+        if proposal.status == states.SECOND
+        else (),
+    }
+    if is_message and one.words is not None and revision is not None:
+        facts = review.live.with_retry(planned_retry(proposal)) if review.live else None
+        card |= {
+            "subject_chips": editing.as_chips(one.words.subject, facts, one.words.channel),
+            "body_chips": editing.as_chips(one.words.body, facts, one.words.channel),
+            "insertable": editing.insertable(facts, one.words.channel) if facts else [],
+            "difference": _difference(one),
+            "sms": asdict(size(one.rendered.text)) if one.rendered and one.words.channel == "sms" else None,
+        }
+    return card
+
+
+def _limits(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How much of each counted limit is used, from what the rules themselves counted."""
+    found: dict[str, dict[str, Any]] = {}
+    for card in cards:
+        for check in card["one"].checks:
+            counted = check.get("data") or {}
+            # Sums in the reference currency are no counts; the check says them in words.
+            if not check["rule"].endswith("amount") and isinstance(counted.get("used"), int) and isinstance(counted.get("limit"), int):
+                found[check["rule"]] = {"label": words.plain(check["rule"]), "used": counted["used"], "ceiling": counted["limit"]}
+    return list(found.values())
+
+
+def _check(check: Any, reader: Reader) -> dict[str, Any]:
+    row = check if isinstance(check, dict) else check.as_json()
+    title, tone, icon = words.CHECK_OUTCOMES.get(row["outcome"], (row["outcome"], "info", "info"))
+    until = datetime.fromisoformat(row["not_before"]) if row.get("not_before") else None
+    return {
+        "rule": row["rule"],
+        "sentence": row["sentence"],
+        "title": title,
+        "tone": tone,
+        "icon": icon,
+        "until": until,
+        "is_fine": row["outcome"] == "allow",
+    }
+
+
+def _difference(one: ReviewedProposal) -> list[tuple[str, str]]:
+    """Between the agent's draft and the text as it stands; empty when nobody has edited."""
+    if one.revision is None or one.revision.number < 2 or one.words is None:
+        return []
+    first = one.proposal.revisions.order_by("number").first()
+    if first is None:
+        return []
+    first.proposal = one.proposal
+    drafted = read_words(first)
+    if drafted is None:
+        return []
+    before, after = (f"{said.subject}\n\n{said.body}" if said.subject else said.body for said in (drafted, one.words))
+    return list(word_difference(before, after))
+
+
+def _factors(case: Case) -> list[dict[str, Any]]:
+    """The reasons that moved the likelihood, the strongest first, with the width of their bar."""
+    rows = [row for row in case.reasons if isinstance(row, dict)]
+    strongest = max((abs(float(row.get("weight") or 0)) for row in rows), default=0) or 1
+    return [
+        {
+            "sentence": row.get("sentence", ""),
+            "width": round(50 * abs(float(row.get("weight") or 0)) / strongest),
+            "is_up": float(row.get("weight") or 0) >= 0,
+            "weight": float(row.get("weight") or 0),
+            "fact": row.get("fact", ""),
+            "href": fact_address(str(row.get("fact", ""))),
+        }
+        for row in sorted(rows, key=lambda row: -abs(float(row.get("weight") or 0)))
+    ]
+
+
+def fact_address(fact: str) -> str:
+    """Where a fact that a reason rests on (`invoice:123`) can be looked at; empty when it has no page."""
+    kind, _, pk = fact.partition(":")
+    pages = {
+        "invoice": "invoice",
+        "customer": "customer",
+        "subscription": "subscription",
+        "transaction": "transaction",
+        "payment_source": "paymentsource",
+    }
+    if kind not in pages or not pk:
+        return ""
+    return reverse(f"admin:facts_{pages[kind]}_change", args=[quote(pk)])
+
+
+def _calendar(review: Review, reader: Reader) -> dict[str, Any]:
+    marks: dict[date, list[tuple[str, str]]] = {}
+    why = ""
+    for one in review.proposals:
+        if one.proposal.action == "collect_payment" and one.proposal.not_before and one.proposal.status in states.OPEN:
+            day = reader.local(one.proposal.not_before).date()
+            marks.setdefault(day, []).append(("retry", f"we try to collect, {reader.time(one.proposal.not_before)}"))
+            why = " ".join(str(row.get("sentence", "")) for row in one.proposal.reasons if isinstance(row, dict))
+    for promise in review.case.promises.all() if review.case.status == Case.PROMISED else ():
+        if promise.status == Promise.OPEN:
+            marks.setdefault(promise.due_on, []).append(("promise", f"promised: {reader.minor(promise.amount_minor, promise.currency)}"))
+    for invoice in review.open_invoices:
+        native = getattr(invoice, "next_native_retry_at", None)
+        if native is not None:
+            marks.setdefault(reader.local(native).date(), []).append(("native", "Chargebee's own retry"))
+    if review.case.due_on:
+        marks.setdefault(review.case.due_on, []).append(("due", "the invoice was due"))
+    return {"weeks": weeks(reader.today(), marks), "why": why, "has_retry": any(kind == "retry" for row in marks.values() for kind, _ in row), "marks": sorted(
+        (day, kind, said) for day, row in marks.items() for kind, said in row
+    )}  # fmt: skip
+
+
+def _changes(request: ConsoleRequest, review: Review, openly: list[dict[str, Any]], reader: Reader) -> list[str]:
+    """After a refusal: what is different from what the reader had on the screen."""
+    if "refused" not in request.GET:
+        return []
+    changes: list[str] = []
+    seen_due, _, currency = request.GET.get("seen_due", "").partition(" ")
+    now_due = review.live.draft.invoice.amount_due if review.live else review.case.amount_due
+    if seen_due.lstrip("-").isdigit() and currency == now_due.currency and int(seen_due) != now_due.minor:
+        changes.append(f"Due was {reader.money(Money(int(seen_due), currency))}, now it is {reader.money(now_due)}.")
+    seen_revision = request.GET.get("seen_revision", "")
+    for card in openly:
+        if card["is_message"] and seen_revision.isdigit() and card["revision"].number != int(seen_revision):
+            author = card["revision"].author
+            changes.append(
+                f"The text was edited by {author.get_full_name() or author.get_username() if author else 'the agent'}: revision {card['revision'].number}."
+            )
+    if not openly:
+        changes.extend(
+            f"{words.action(one.proposal.action)}: {words.status(one.proposal.status)[0].lower()}. {one.proposal.status_reason}"
+            for one in review.proposals[:3]
+        )
+    return changes
+
+
+@console_page
+@require_POST
+def check(request: ConsoleRequest, proposal_id: UUID) -> HttpResponse:
+    """The live check of the editor: what the text would look like, and what in it may not be sent. Keeps nothing."""
+    try:
+        rendered, findings = preview(
+            proposal_id, request.user, request.POST.get("subject", ""), request.POST.get("body", "").replace("\r\n", "\n")
+        )
+    except (Refused, OutsideError) as error:
+        return JsonResponse({"ok": False, "said": error.sentence}, status=409)
+    found = [editing.finding_words(finding) for finding in findings]
+    answer: dict[str, Any] = {"ok": True, "findings": found, "may_be_sent": not any(finding["severity"] == "block" for finding in found)}
+    if rendered is not None:
+        answer |= {"subject": rendered.subject, "text": rendered.text, "html": rendered.html, "sms_segments": rendered.sms_segments}
+        answer["sms"] = asdict(size(rendered.text)) if rendered.html is None else None
+    return HttpResponse(json.dumps(answer, default=str), content_type="application/json")
+
+
+@console_page
+@require_POST
+def here(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
+    """The open page's beat: I am still here; who else is?"""
+    if request.POST.get("left"):
+        presence.left(case_id, request.user)
+        return JsonResponse({"others": []})
+    return JsonResponse({"others": presence.seen(case_id, request.user)})

@@ -1,0 +1,29 @@
+"""The console's own addresses, beside those of the admin."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from approvals.admin import acting, bulk, kill_switch, queue_page, review_page, rule_pages, suppression_import
+
+urlpatterns = [
+    path("queue/", queue_page.queue, name="queue"),
+    path("queue/find/", queue_page.find_customer, name="find"),
+    path("queue/release/", bulk.release, name="bulk"),
+    path("queue/release/<str:batch>/", bulk.progress, name="batch"),
+    path("queue/release/<str:batch>/stop/", bulk.stop, name="stop_batch"),
+    path("case/<uuid:case_id>/", review_page.case_page, name="case"),
+    path("case/<uuid:case_id>/here/", review_page.here, name="here"),
+    path("case/<uuid:case_id>/approve/", acting.approve, name="approve"),
+    path("case/<uuid:case_id>/reject/", acting.reject, name="reject"),
+    path("case/<uuid:case_id>/<slug:what>/", acting.act, name="act"),
+    path("proposal/<uuid:proposal_id>/check/", review_page.check, name="check"),
+    path("proposal/<uuid:proposal_id>/edit/", acting.edit, name="edit"),
+    path("proposal/<uuid:proposal_id>/settle/", acting.settle, name="settle"),
+    path("undo/", acting.undo, name="undo"),
+    path("rule/policy/<str:key>/", rule_pages.policy, name="change_policy"),
+    path("rule/limit/<int:pk>/", rule_pages.limit, name="change_limit"),
+    path("rule/phase/<int:pk>/", rule_pages.phase, name="change_phase"),
+    path("switch/", kill_switch.switch, name="switch"),
+    path("suppressions/import/", suppression_import.upload, name="import_suppressions"),
+]

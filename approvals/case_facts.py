@@ -1,0 +1,127 @@
+"""The live facts of one case, personal data included, for rendering and for the second look. In memory only."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+
+from approvals.drafts.facts import Card, Customer, DraftFacts, Invoice
+from billing_ai.facts import models as facts
+from billing_ai.facts.queries import OPEN_INVOICE
+from billing_ai.integrations.chargebee import reads
+from billing_ai.integrations.chargebee.payment_resources import PaymentSource
+from billing_ai.integrations.chargebee.resources import Customer as LiveCustomer
+from billing_ai.integrations.chargebee.resources import Invoice as LiveInvoice
+from billing_ai.kernel import clock
+from billing_ai.kernel.errors import Terminal
+
+if TYPE_CHECKING:
+    from approvals.models import Proposal
+
+# What a preview shows in place of the links, which are made only when the message is sent.
+PREVIEW_PAY_LINK = "https://pay.example/preview-of-the-payment-page"
+PREVIEW_CARD_LINK = "https://pay.example/preview-of-the-card-page"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFacts:
+    """Everything that a message or a second look needs. Holds names and addresses: never store it."""
+
+    customer: LiveCustomer
+    invoice: LiveInvoice
+    draft: DraftFacts
+
+    @property
+    def email(self) -> str:
+        """Where mail goes; empty when the customer has none."""
+        return self.customer.email
+
+    @property
+    def phone(self) -> str:
+        """Where a text message goes, as Chargebee has it; empty when there is none."""
+        return self.customer.phone
+
+    def with_links(self, pay: str, update_card: str) -> DraftFacts:
+        """The facts with the real links in place of the preview's."""
+        return replace(self.draft, payment_link=pay, update_card_link=update_card)
+
+    def with_retry(self, day: date | None) -> DraftFacts:
+        """The facts with the day of the next try."""
+        return replace(self.draft, retry_date=day)
+
+
+def load(customer_id: str, invoice_id: str, *, proposal: Proposal | None = None) -> CaseFacts:
+    """Fetch what the case is about, now. Raises Retryable when Chargebee is away, Terminal when the invoice or the customer is gone."""
+    invoice = reads.retrieve_invoice(invoice_id)
+    customer = reads.retrieve_customer(customer_id)
+    others = [
+        one
+        for one in itertools.islice(reads.list_invoices(customer_id=customer_id, status_in=OPEN_INVOICE), 20)
+        if one.id != invoice.id and one.amount_due_minor > 0 and one.currency == invoice.currency
+    ]
+    retry_on = None
+    if proposal is not None:
+        retry_on = planned_retry(proposal)
+    card = _card(customer)
+    zone = facts.Customer.objects.filter(pk=customer_id).values_list("time_zone", flat=True).first() or "UTC"
+    return CaseFacts(customer, invoice, draft_facts(customer, invoice, others, card=card, retry_on=retry_on, zone=zone))
+
+
+def draft_facts(
+    customer: LiveCustomer, invoice: LiveInvoice, others: list[LiveInvoice], *, card: PaymentSource | None, retry_on: date | None, zone: str
+) -> DraftFacts:
+    """The facts in the form that rendering and verifying take."""
+    return DraftFacts(
+        customer=Customer(
+            first_name=customer.first_name or None, company=customer.company or None, locale=customer.locale or "en", time_zone=zone
+        ),
+        vendor=settings.VENDOR_NAME,
+        invoice=_invoice(invoice),
+        payment_link=PREVIEW_PAY_LINK,
+        update_card_link=PREVIEW_CARD_LINK,
+        sender_name=settings.VENDOR_NAME,
+        support_email=settings.SUPPORT_EMAIL,
+        today=clock.now().astimezone(ZoneInfo(zone)).date(),
+        other_invoices=tuple(_invoice(one) for one in others),
+        retry_date=retry_on,
+        card=Card(card.card_brand, card.card_last4, f"{card.expiry_month:02}/{card.expiry_year % 100:02}")
+        if card and card.card_last4
+        else None,
+        untrusted=tuple(text for text in (customer.company, customer.first_name, customer.last_name) if text),
+    )
+
+
+def planned_retry(proposal: Proposal) -> date | None:
+    """The day of the retry that stands beside this proposal in the same case, if one is planned."""
+    moment = (
+        type(proposal)
+        .objects.filter(case_id=proposal.case_id, action="collect_payment", status__in=("waiting", "waiting_second", "approved"))
+        .values_list("not_before", flat=True)
+        .first()
+    )
+    return clock.utc_date(moment) if moment else None
+
+
+def _card(customer: LiveCustomer) -> PaymentSource | None:
+    if not customer.primary_payment_source_id:
+        return None
+    try:
+        return reads.retrieve_payment_source(customer.primary_payment_source_id)
+    except Terminal:
+        return None  # taken off meanwhile: the message then cannot name a card
+
+
+def _invoice(invoice: LiveInvoice) -> Invoice:
+    issued = clock.utc_date(invoice.issued_at) if invoice.issued_at else clock.utc_date(clock.now())
+    return Invoice(
+        id=invoice.id,
+        number=invoice.id,
+        amount_due=invoice.amount_due,
+        date=issued,
+        due_date=clock.utc_date(invoice.due_at) if invoice.due_at else issued,
+    )

@@ -1,0 +1,162 @@
+"""Amounts: the value in its role, and the currency."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from approvals.drafts.case import Case, finding
+from approvals.drafts.findings import Finding
+from approvals.drafts.folding import FILL, Reading
+from approvals.drafts.locales import money_text
+from approvals.drafts.numerals import NUMBER, currencies_of, currency_patterns, denoted, readings
+
+_NUMBER = re.compile(rf"(?<!\d)(?<!\d[.,]){NUMBER}")
+_SENTENCE_END = re.compile(r"[.!?。！？\n](?:\s|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenAmount:
+    """An amount in a text: where it stands, its number and the marks of currency beside it."""
+
+    start: int
+    end: int
+    number: str
+    marks: tuple[str, ...]
+    is_negative: bool
+
+
+def written_amounts(text: str, tag: str) -> Iterator[WrittenAmount]:
+    """Every number with a currency beside it, left to right."""
+    pattern_before, pattern_after = currency_patterns(tag)
+    limit = 0
+    for found in _NUMBER.finditer(text):
+        start, end = found.span()
+        window = text[max(limit, start - 14) : start]
+        before = pattern_before.search(window)
+        marks: list[str] = []
+        sign = False
+        first = start
+        if before is not None:
+            # "PM-12" is a reference, not minus twelve of something.
+            is_reference = before.group("mark")[-1].isalpha() and bool(before.group("sign")) and not before.group("gap")
+            marks = [mark for mark in (before.group("mark"), before.group("second")) if mark and currencies_of(mark, tag)]
+            if marks and not is_reference:
+                first = start - len(window) + before.start()
+                sign = bool(before.group("sign"))
+            else:
+                marks = []
+        elif re.search(r"(?:^|[\s(])[-−–]$", window):
+            sign, first = True, start - 1
+        after = pattern_after.match(text, end)
+        if after is not None:
+            for group in ("mark", "second"):
+                mark = after.group(group)
+                if mark is None or not currencies_of(mark, tag):
+                    break
+                marks.append(mark)
+                end = after.end(group)
+        if marks:
+            yield WrittenAmount(first, end, found.group(0), tuple(marks), sign)
+            limit = end
+
+
+def check_money(reading: Reading, case: Case) -> list[Finding]:
+    """wrong_amount and wrong_currency over every number with a currency beside it; what was judged is blanked out."""
+    findings: list[Finding] = []
+    judged: list[tuple[WrittenAmount, Decimal | None]] = []
+    expected = money_text(case.facts.invoice.amount_due, case.locale)
+    for amount in written_amounts(reading.open, case.locale):
+        if not _is_currency_right(amount.marks, case):
+            findings.append(finding("wrong_currency", reading, amount.start, amount.end, f"{case.facts.currency}, for example {expected}"))
+        values = readings(amount.number, case.locale)
+        known = next((value for value in values if value in case.amounts), None)
+        if known is None or amount.is_negative:
+            findings.append(finding("wrong_amount", reading, amount.start, amount.end, expected))
+        judged.append((amount, known))
+    findings += _check_roles(reading, case, judged)
+    for amount, _ in judged:
+        reading.blank(amount.start, amount.end)
+    return findings
+
+
+def _is_currency_right(marks: tuple[str, ...], case: Case) -> bool:
+    """One mark must denote the currency to this reader; a second may only be one that can mean it."""
+    currency = case.facts.currency
+    codes = [currencies_of(mark, case.locale) or frozenset() for mark in marks]
+    if any(currency not in entry for entry in codes):
+        return False
+    return any(denoted(mark.strip(), case.locale, currency) for mark in marks) or any(len(entry) == 1 for entry in codes)
+
+
+def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount, Decimal | None]]) -> list[Finding]:
+    """An amount right beside words for another role: "still open" beside the total, "thank you for your payment of" beside what is due."""
+    findings: list[Finding] = []
+    if len(case.amounts) < 2 or not case.lexicons:
+        return findings
+    words = case.lexicons[0]
+    for index, (amount, value) in enumerate(judged):
+        if value is None:
+            continue
+        left = judged[index - 1][0].end if index else 0
+        right = judged[index + 1][0].start if index + 1 < len(judged) else len(reading.folded)
+        before = reading.folded[max(left, amount.start - 40) : amount.start]
+        after = reading.folded[amount.end : min(right, amount.end + 40)]
+        before = _SENTENCE_END.split(before)[-1]
+        after = _SENTENCE_END.split(after)[0]
+        for role, list_name in (("due", "role_due"), ("paid", "role_paid")):
+            pattern = words.any_of(list_name)
+            pattern_before = words.any_of(f"{list_name}_before") or None
+            said = (pattern is not None and pattern.search(after) is not None) or (
+                pattern_before is not None and pattern_before.search(before) is not None
+            )
+            roles = case.amounts[value]
+            if said and role not in roles and not roles & {"instalment", "discounted", "other", "open"}:
+                right_value = case.facts.invoice.amount_due if role == "due" else case.facts.invoice.amount_paid
+                if right_value is not None:
+                    findings.append(finding("wrong_amount", reading, amount.start, amount.end, money_text(right_value, case.locale)))
+    return findings
+
+
+def check_bare_numbers(reading: Reading, case: Case) -> list[Finding]:
+    """Numbers no other rule has accounted for: an amount without currency must still be one of this case's; anything else of three digits and more
+    has no ground."""
+    findings: list[Finding] = []
+    for found in _NUMBER.finditer(reading.open):
+        text = found.group(0)
+        values = readings(text, case.locale)
+        if any(value in case.amounts for value in values):
+            continue
+        digits = sum(character.isdigit() for character in text)
+        if digits < 3 and not re.search(r"[.,]\d", text):
+            continue
+        if re.fullmatch(r"(?:19|20)\d\d", text) and any(day.year == int(text) for day in case.dates):
+            continue
+        neighbourhood = reading.open[max(0, found.start() - 1) : found.end() + 1]
+        if FILL in neighbourhood and digits < 3:
+            continue
+        findings.append(finding("wrong_amount", reading, found.start(), found.end(), "only figures that come from the facts"))
+    return findings
+
+
+def check_amounts_in_words(reading: Reading, case: Case) -> list[Finding]:
+    """An amount spelled out ("two hundred dollars") cannot be compared with the facts and is refused."""
+    findings: list[Finding] = []
+    for words in case.lexicons:
+        numbers = "|".join(sorted((re.escape(word) for word, value in words.numbers.items() if value >= 2), key=len, reverse=True))
+        money = "|".join(words.lists.get("money_words", ()))
+        if not numbers or not money:
+            continue
+        if not any(word in reading.open_folded for word in words.lists["money_words"]):
+            continue
+        pattern = (
+            rf"(?<!\w)(?:\w*(?:{numbers})\w*[\s-]+){{1,4}}(?:{money})\w*"
+            if words.is_spaced
+            else rf"(?:{numbers}|[〇一二三四五六七八九十百千万])+(?:{money})"
+        )
+        findings += [
+            finding("wrong_amount", reading, m.start(), m.end(), "amounts in figures") for m in re.finditer(pattern, reading.open_folded)
+        ]
+    return findings

@@ -1,0 +1,194 @@
+"""Names: who is greeted, who signs, and which companies are spoken of."""
+
+from __future__ import annotations
+
+import re
+
+from approvals.drafts.case import Case, finding
+from approvals.drafts.findings import Finding
+from approvals.drafts.folding import FILL, Reading, fold_pattern
+
+# Languages in which a name changes its ending when somebody is addressed or spoken of.
+_INFLECTING = frozenset(
+    {"cs", "sk", "pl", "uk", "ru", "bg", "hr", "sr", "sl", "lt", "lv", "et", "fi", "hu", "tr", "el", "ro", "is", "ka", "hy", "ga", "la"}
+)
+_LEGAL = (
+    r"GmbH|AG|KG|UG|Ltd|Limited|Inc|LLC|LLP|PLC|Corp|Corporation|SARL|SAS|S\.A\.|SA|S\.r\.l\.|Srl|SRL|S\.p\.A\.|SpA|S\.L\.|SL|B\.V\.|BV|N\.V\.|NV|Oy|Oyj|AB|A/S|ApS|AS|Ltda|LTDA|s\.r\.o\."
+    r"|a\.s\.|Sp\. z o\.o\.|A\.Ş\.|Kft|Zrt|Pty|Pte|OÜ|SIA|UAB|d\.o\.o\."
+)
+_COMPANY = re.compile(rf"(?<![\w{FILL}])((?:[^\W\d_a-z][\w&'’.-]*[ ]){{1,4}})(?:{_LEGAL})(?![\w])")
+_CJK_COMPANY = re.compile(r"(?:株式会社|有限会社|合同会社|㈱)[\w]{1,12}|[^\W\d_]{1,12}(?:株式会社|有限公司|주식회사)|주식회사 ?\w{1,12}")
+_GREETING_END = re.compile(r"[,:!;.\n，：！。、–—]|\s-\s|$")
+_CJK_GREETING = re.compile(r"^(?P<name>[^\n、。,，:：!！]{1,30}?)\s*(?:様|さま|さん|殿|御中|님|씨|先生|女士|小姐)(?=[\s、。,，:：!！]|$)")
+_ANY_LETTERS = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+
+
+def _is_form_of(word: str, known: str, is_inflecting: bool) -> bool:
+    if word == known:
+        return True
+    if not is_inflecting:
+        return False
+    shared = 0
+    for left, right in zip(word, known, strict=False):
+        if left != right:
+            break
+        shared += 1
+    return shared >= max(2, len(known) - 3) and abs(len(word) - len(known)) <= 4 and len(word) - shared <= 4
+
+
+def _unknown_words(text: str, case: Case, generic: frozenset[str]) -> list[str]:
+    """The words in a greeting or signature that are neither the case's names nor general ones like "team"."""
+    known = [fold_pattern(name) for name in (case.facts.customer.first_name or "",) if name]
+    allowed = generic | case.known_words
+    unknown: list[str] = []
+    for found in _ANY_LETTERS.finditer(text):
+        word = fold_pattern(found.group(0))
+        stem = re.split(r"['’]", word)[0]
+        if word in allowed or stem in allowed or len(word) == 1:
+            continue
+        if any(_is_form_of(word, name, case.language in _INFLECTING) for name in known):
+            continue
+        unknown.append(found.group(0))
+    return unknown
+
+
+def _vocabulary(case: Case, *lists: str) -> frozenset[str]:
+    return frozenset().union(*(words.words_in(*lists) for words in case.lexicons))
+
+
+def check_greeting(reading: Reading, case: Case) -> list[Finding]:
+    """wrong_name where somebody else is greeted, or a form of address was guessed."""
+    first = re.search(r"\S.*", reading.open)
+    if first is None:
+        return []
+    line_start = first.start()
+    line = reading.open[line_start : line_start + 90].split("\n")[0]
+    folded = reading.open_folded[line_start : line_start + len(line)]
+    who = case.facts.customer.first_name or "no name, since none is known"
+    cjk = _CJK_GREETING.match(line)
+    if cjk is not None and case.language in ("ja", "ko", "zh"):
+        candidate = cjk.group("name")
+        for words in case.lexicons:
+            opening = words.any_of("greetings")
+            if opening is not None and (hit := opening.match(fold_pattern(candidate))) is not None:
+                candidate = candidate[hit.end() :]
+        general = tuple(entry for words in case.lexicons for entry in words.lists.get("recipients", ()))
+        rest = candidate.replace(FILL, "").strip(" 、,.")
+        if rest and not any(entry in rest for entry in general) and re.search(r"[^\W\d_]", rest):
+            return [finding("wrong_name", reading, line_start, line_start + cjk.end("name"), who)]
+        return []
+    if case.lexicons and not case.lexicons[0].is_spaced:
+        called = re.match(r"\s*([^\W\d_]{1,12})\s*[,，、]", line)
+        if called is not None and not any(
+            entry in called.group(1) for key in ("recipients", "greetings") for entry in case.lexicons[0].lists.get(key, ())
+        ):
+            return [finding("wrong_name", reading, line_start + called.start(1), line_start + called.end(1), who)]
+    for words in case.lexicons:
+        opening = words.any_of("greetings")
+        hit = opening.match(folded) if opening is not None else None
+        if hit is None:
+            continue
+        rest = line[hit.end() :]
+        stop = _GREETING_END.search(rest)
+        candidate = rest[: stop.start()] if stop is not None else rest
+        start = line_start + hit.end()
+        if stop is not None and stop.group(0) in (",", "、", "，") and not candidate.strip():
+            following = rest[stop.end() :]
+            second = _GREETING_END.search(following)
+            start += stop.end()
+            candidate = following[: second.start()] if second is not None else following
+            if second is not None and second.group(0) == "." and re.search(r"\w\s+\w+\s+\w+\s+\w", candidate):
+                return []
+        is_line_greeting = len(line) <= 60
+        if not is_line_greeting and len(candidate.split()) > 4:
+            return []
+        honorifics = words.any_of("honorifics")
+        generic = words.words_in("recipients", "team", "greetings")
+        honorific = honorifics.search(fold_pattern(candidate)) if honorifics is not None else None
+        recipients = words.any_of("recipients")
+        if honorific is not None and (recipients is None or recipients.search(fold_pattern(candidate)) is None):
+            return [finding("wrong_name", reading, start + honorific.start(), start + len(candidate), f"{who}, without a guessed title")]
+        unknown = _unknown_words(candidate, case, generic)
+        if unknown and (any(word[:1].isupper() or not word[:1].islower() for word in unknown)) and len(unknown) <= 5:
+            at = line.find(unknown[0], hit.end())
+            return [finding("wrong_name", reading, line_start + at, line_start + at + len(unknown[0]), who)]
+        return []
+    bare = re.match(r"\s*([^\W\d_][\w'’.-]*(?: [^\W\d_][\w'’.-]*){0,2})\s*,\s*(?:$|\S)", line)
+    if bare is not None and case.lexicons and case.lexicons[0].is_spaced:
+        generic = _vocabulary(case, "recipients", "team", "adverbs")
+        unknown = _unknown_words(bare.group(1), case, generic)
+        is_alone = bare.end() >= len(line.rstrip())
+        if unknown and all(word[:1].isupper() for word in unknown) and is_alone:
+            return [finding("wrong_name", reading, line_start, line_start + bare.end(1), who)]
+    return []
+
+
+def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]:
+    """wrong_name where somebody else signs: after a closing formula, or on a short last line."""
+    lines = _lines(reading.open)
+    if not lines or not case.lexicons:
+        return []
+    team = _vocabulary(case, "team", "closings", "recipients")
+    expected = f"{case.facts.sender_name} or {case.facts.vendor}"
+    if channel == "sms":
+        tail = re.search(r"(?:[-–—/|.。!]|" + FILL + r")\s*((?:[^\W\d_a-z][\w&'’]*\s?){1,4})$", reading.open.rstrip())
+        if tail is not None and not case.lexicons[0].is_spaced:
+            return []
+        if tail is not None and (unknown := _unknown_words(tail.group(1), case, team)) and all(word[:1].isupper() for word in unknown):
+            return [finding("wrong_name", reading, tail.start(1), tail.end(1), expected)]
+        return []
+    closing_at = None
+    for index in range(len(lines) - 1, max(-1, len(lines) - 9), -1):
+        start, text = lines[index]
+        folded = fold_pattern(text)
+        for words in case.lexicons:
+            closing = words.any_of("closings")
+            if closing is not None and (hit := closing.match(folded)) is not None and len(folded) - hit.end() <= 45:
+                closing_at = (index, hit.end())
+                break
+        if closing_at is not None:
+            break
+    findings: list[Finding] = []
+    if closing_at is not None:
+        index, offset = closing_at
+        signed = [(lines[index][0] + offset, lines[index][1][offset:]), *lines[index + 1 :]]
+        for start, text in signed[:4]:
+            if (
+                len(text) > 70
+                or (re.search(r"[.!?。]\s*$", text) and len(text.split()) > 4)
+                or re.match(r"(?i)\s*(?:p\.?\s?s|ps|n\.?b)\b", text)
+            ):
+                break
+            unknown = [word for word in _unknown_words(text, case, team) if word[:1].isupper() or not word[:1].islower()]
+            if unknown:
+                findings.append(finding("wrong_name", reading, start, start + len(text), expected))
+        return findings
+    start, text = lines[-1]
+    words_in = _ANY_LETTERS.findall(text)
+    if len(lines) > 1 and 1 <= len(words_in) <= 5 and FILL not in text and not re.search(r"[.!?。:]\s*$", text):
+        unknown = _unknown_words(text, case, team)
+        if unknown and all(word[:1].isupper() for word in unknown):
+            findings.append(finding("wrong_name", reading, start, start + len(text), expected))
+    return findings
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    """The lines with something in them, with their positions."""
+    found = [(match.start(), match.group(0)) for match in re.finditer(r"[^\n]+", text)]
+    return [(start, line) for start, line in found if line.strip()]
+
+
+def check_companies(reading: Reading, case: Case) -> list[Finding]:
+    """wrong_name and pii_leak over companies, told by their legal form, that are neither the customer nor we."""
+    findings: list[Finding] = []
+    for pattern in (_COMPANY, _CJK_COMPANY):
+        for found in pattern.finditer(reading.open):
+            text = found.group(0)
+            if FILL in text:
+                continue
+            folded = set(re.findall(r"\w{2,}", fold_pattern(text)))
+            if folded <= case.known_words:
+                continue
+            findings.append(finding("wrong_name", reading, found.start(), found.end(), case.facts.customer.company or "no company"))
+            findings.append(finding("pii_leak", reading, found.start(), found.end(), "nobody else's name"))
+    return findings

@@ -1,0 +1,153 @@
+"""What a message must not say in words: threats, promises, urgency, discounts, claims, and talk about the prompt."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from approvals.drafts.case import Case, finding
+from approvals.drafts.findings import Finding
+from approvals.drafts.folding import FILL, NOT_AFTER_WORD, Reading
+from approvals.drafts.numerals import NUMBER, readings
+from approvals.drafts.words import Lexicon
+
+_EXPECTED = {
+    "threat_legal": "no legal action, collection or shaming",
+    "promise": "no guarantee about service, fees or refunds",
+    "false_urgency": "no deadline or consequence that is not in the facts",
+    "consequence": "no consequence for the service that is not in the facts",
+    "state_claim": "nothing about payment or state that is not in the facts",
+    "prompt_leak": "nothing about prompts, models or drafting",
+}
+_PERCENT = re.compile(rf"(?:{NOT_AFTER_WORD}[-−–]?(?P<before>{NUMBER})\s?[%％٪])|(?:[%％٪]\s?(?P<after>\d{{1,3}}(?:[.,]\d+)?))")
+_LEAK = re.compile(
+    r"(?i)\[/?inst\]|<\|?/?(?:im_start|im_end|system|assistant|user|endoftext)[|>]?|```|^\s*#{1,4}\s|^(?:assistant|system|user|human|ai|output|response|draft|subject line|betreff|objet|asunto|assunto|oggetto|onderwerp)\s*:"
+    r"|\"(?:subject|body|channel|tone)\"\s*:|^\s*[\[{]\s*\"|</?(?:thinking|reasoning|scratchpad|answer|output)>|\bsystem[ _-]?prompt\b|\b(?:chat)?gpt(?:-?\d)?\b|\bopenai\b|\banthropic\b|\bllms?\b"
+    r"|^\s*\*\*[^*\n]+\*\*\s*:?\s*$|^---+\s*$",
+    re.MULTILINE,
+)  # fmt: skip
+
+
+def check_phrases(reading: Reading, case: Case) -> list[Finding]:
+    """threat_legal, promise, false_urgency, state_claim and prompt_leak by the word lists of the customer's language and of English."""
+    findings: list[Finding] = []
+    text = reading.open_folded
+    for words in case.lexicons:
+        hits = words.scan(text)
+        for rule, expected in _EXPECTED.items():
+            for found in hits.get(rule, ()):
+                if rule == "consequence" and _is_grounded(found, case, words):
+                    continue
+                if rule == "state_claim" and _is_no_claim(text, found, case, words):
+                    continue
+                findings.append(finding("false_urgency" if rule == "consequence" else rule, reading, found.start(), found.end(), expected))
+        findings += [finding("pii_leak", reading, m.start(), m.end(), "no request for secrets") for m in hits.get("asks_secret", ())]
+        findings += _discounts(reading, case, words, hits)
+    findings += [finding("prompt_leak", reading, m.start(), m.end(), _EXPECTED["prompt_leak"]) for m in _LEAK.finditer(reading.open)]
+    return findings
+
+
+def _is_grounded(found: re.Match[str], case: Case, words: Lexicon) -> bool:
+    """Whether a consequence is the one in the facts: data is only said to be deleted where it will be."""
+    impact = case.facts.service_impact
+    if impact is None:
+        return False
+    worse = words.any_of("delete_words")
+    is_deletion = bool(re.search(r"(?i)delet|eras|terminat|cancel|clos|purge|remov", impact.type))
+    return is_deletion or worse is None or worse.search(found.group(0)) is None
+
+
+def _is_no_claim(text: str, found: re.Match[str], case: Case, words: Lexicon) -> bool:
+    """Whether words about payment are a condition, a denial, or about the part payment in the facts."""
+    negations, paid = words.any_of("negations"), words.any_of("paid_words")
+    if negations is not None and paid is not None and paid.search(found.group(0)) is not None:
+        # "Has not been paid" denies; "you owe nothing", without a word for paid, claims because of its denial.
+        reach = 0 if words.is_spaced else 8
+        before = re.split(r"[.!?;:\n。！？]", text[max(0, found.start() - 24) : found.start()])[-1]
+        if negations.search(before + text[found.start() : found.end() + reach]) is not None:
+            return True
+    return _is_conditional(text, found, words.any_of("conditionals")) or _is_part_payment(text, found, case)
+
+
+def _is_part_payment(text: str, found: re.Match[str], case: Case) -> bool:
+    """Whether "paid" or "received" is about the part payment in the facts: an amount, already judged, stands in the sentence."""
+    paid = case.facts.invoice.amount_paid
+    if paid is None or not paid.minor:
+        return False
+    start = max(text.rfind(mark, 0, found.start()) for mark in (". ", "!", "?", "\n", "。")) + 1
+    ends = [index for mark in (". ", "!", "?", "\n", "。") if (index := text.find(mark, found.end())) >= 0]
+    return FILL in text[start : min(ends, default=len(text))]
+
+
+def _is_conditional(text: str, found: re.Match[str], conditionals: re.Pattern[str] | None) -> bool:
+    start = max(text.rfind(mark, 0, found.start()) for mark in (".", "!", "?", "\n", "。", "！", "？", "¿")) + 1
+    ends = [index for mark in (".", "!", "?", "\n", "。", "？") if (index := text.find(mark, found.end())) >= 0]
+    end = min(ends, default=len(text))
+    if text[end : end + 1] in ("?", "？"):
+        return True
+    return conditionals is not None and conditionals.search(text[start : found.end()]) is not None
+
+
+def _discounts(reading: Reading, case: Case, words: Lexicon, hits: dict[str, list[re.Match[str]]]) -> list[Finding]:
+    """Words for a discount or for instalments where no such offer is allowed. Where one is, its figures are checked elsewhere."""
+    kinds = {offer.type for offer in case.facts.allowed_offers}
+    allowed = " or ".join(offer.label for offer in case.facts.allowed_offers) or "no offer in this case"
+    soft = words.any_of("discount_soft") if "percent" in kinds else None
+    found = [match for match in hits.get("discount", ()) if soft is None or soft.search(match.group(0)) is None]
+    if "installments" not in kinds:
+        found += hits.get("instalments", ())
+    return [finding("unauthorised_discount", reading, match.start(), match.end(), allowed) for match in found]
+
+
+def check_percentages(reading: Reading, case: Case) -> list[Finding]:
+    """unauthorised_discount over every percentage that is not an allowed offer's; what was judged is blanked out."""
+    findings: list[Finding] = []
+    allowed = {Decimal(offer.value) for offer in case.facts.allowed_offers if offer.type == "percent"}
+    expected = " or ".join(offer.label for offer in case.facts.allowed_offers) or "no offer in this case"
+    spots = [(found.start(), found.end(), found.group("before") or found.group("after")) for found in _PERCENT.finditer(reading.open)]
+    for words in case.lexicons:
+        named = words.any_of("percent")
+        if named is None:
+            continue
+        for found in named.finditer(reading.open_folded):
+            number = re.search(rf"({NUMBER})[\s-]*$", reading.open[max(0, found.start() - 10) : found.start()])
+            if number is not None:
+                start = max(0, found.start() - 10) + number.start()
+                spots.append((start, found.end(), number.group(1)))
+            else:
+                word = re.search(r"([^\W\d_]+)[\s-]*$", reading.open_folded[max(0, found.start() - 24) : found.start()])
+                value = words.numbers.get(word.group(1)) if word is not None else None
+                if value is not None and Decimal(value) not in allowed:
+                    findings.append(finding("unauthorised_discount", reading, found.start(), found.end(), expected))
+    for start, end, number_text in spots:
+        if not any(value in allowed for value in readings(number_text, case.locale)):
+            findings.append(finding("unauthorised_discount", reading, start, end, expected))
+        reading.blank(start, end)
+    for words in case.lexicons:
+        findings += _instalment_counts(reading, case, words)
+    return findings
+
+
+def _instalment_counts(reading: Reading, case: Case, words: Lexicon) -> list[Finding]:
+    """With instalments on offer, their number must be the one offered."""
+    counts = {offer.value for offer in case.facts.allowed_offers if offer.type == "installments"}
+    unit = words.any_of("instalment_units")
+    if not counts or unit is None:
+        return []
+    findings: list[Finding] = []
+    numbers = "|".join(sorted((re.escape(word) for word in words.numbers), key=len, reverse=True)) or "(?!)"
+    pattern = re.compile(rf"(?<![\w.,])(?P<n>\d{{1,3}}|{numbers})[\s-]*(?:\w+[\s-]+){{0,2}}(?:{unit.pattern})")
+    for found in pattern.finditer(reading.open_folded):
+        text = found.group("n")
+        value = int(text) if text.isdigit() else words.numbers.get(text)
+        if value is not None and value >= 2 and value not in counts:
+            findings.append(
+                finding(
+                    "unauthorised_discount",
+                    reading,
+                    found.start(),
+                    found.end(),
+                    " or ".join(offer.label for offer in case.facts.allowed_offers),
+                )
+            )
+    return findings

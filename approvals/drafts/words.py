@@ -1,0 +1,171 @@
+"""Word lists per language, from `words/<language>.json`, compiled once and searched fast.
+
+A list entry is a small pattern over folded text (lower case, no accents): a space stands for any white space, `*` after a stem for any
+ending, `...` for up to four words between, `(a|b)` for a choice, `x?` for an optional character.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from approvals.drafts.folding import FILL, fold_pattern
+
+_FOLDER = Path(__file__).with_name("words")
+_LITERAL = re.compile(r"[^\s()|*?\[\]\\.+^$]+")
+# A gap of a few words; a known name that was taken out counts as a word. It never runs over the end of a sentence.
+_GAP = rf"(?:[^\w{FILL}'%.!?。！？\n]+[\w{FILL}'%]+){{0,4}}?[^\w{FILL}'%.!?。！？\n]+"
+_AT_END = r"\s*$"
+_CJK_GAP = r"[^.!?。！？\n]{0,12}?"
+
+PHRASE_RULES = (
+    "threat_legal",
+    "promise",
+    "false_urgency",
+    "consequence",
+    "discount",
+    "instalments",
+    "state_claim",
+    "prompt_leak",
+    "asks_secret",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One entry: its pattern is run only where one of its literals occurs at all."""
+
+    source: str
+    literals: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lexicon:
+    """The words of one language. `lists` holds plain lists by name, `phrases` the compiled ones by rule."""
+
+    language: str
+    is_spaced: bool
+    phrases: dict[str, tuple[Phrase, ...]]
+    lists: dict[str, tuple[str, ...]]
+    numbers: dict[str, int]
+    units: dict[str, re.Pattern[str] | None] = field(default_factory=dict)
+    compiled: dict[str, re.Pattern[str] | None] = field(default_factory=dict)
+    vocabulary: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
+
+    def scan(self, folded: str) -> dict[str, list[re.Match[str]]]:
+        """Every place in folded text where an entry matches, by rule. One pass over literals, which is what makes it fast."""
+        found: dict[str, list[re.Match[str]]] = {}
+        for rule, phrases in self.phrases.items():
+            for phrase in phrases:
+                for literal in phrase.literals:
+                    if literal in folded:
+                        break
+                else:
+                    if phrase.literals:
+                        continue
+                matches = list(phrase.pattern.finditer(folded))
+                if matches:
+                    found.setdefault(rule, []).extend(matches)
+        return found
+
+    def any_of(self, name: str) -> re.Pattern[str] | None:
+        """One pattern for a plain list, or None when the language has none."""
+        if name not in self.compiled:
+            self.compiled[name] = _alternatives(self.lists.get(name, ()), self.is_spaced)
+        return self.compiled[name]
+
+    def words_in(self, *names: str) -> frozenset[str]:
+        """The single words of plain lists, folded."""
+        if names not in self.vocabulary:
+            entries = (entry for name in names for entry in self.lists.get(name, ()))
+            self.vocabulary[names] = frozenset(word for entry in entries for word in re.findall(r"[^\W\d_]+", fold_pattern(entry)))
+        return self.vocabulary[names]
+
+
+def to_regex(entry: str, is_spaced: bool) -> str:
+    """The regular expression of one entry, without word boundaries. `\\s*$` at its end ties it to the end of the text searched."""
+    if entry.endswith(_AT_END):
+        return to_regex(entry[: -len(_AT_END)], is_spaced) + r"\s*$"
+    folded = fold_pattern(entry)
+    folded = folded.replace("...", "\x00").replace(".", r"\.").replace("$", r"\$")
+    folded = re.sub(r"(?<=[\w'’])\*|(?<=[^ (]\))\*", r"\\w*", folded)
+    folded = folded.replace(" ?", r"[\s\-]*")
+    folded = re.sub(r" *\x00 *", lambda found: _GAP if is_spaced else _CJK_GAP, folded)
+    return re.sub(r" +", r"[\\s\\-]+" if is_spaced else r"\\s*", folded)
+
+
+def _bounded(body: str, is_spaced: bool) -> str:
+    return rf"(?<!\w)(?:{body})(?!\w)" if is_spaced else f"(?:{body})"
+
+
+def _literals(entry: str) -> tuple[str, ...]:
+    """Stretches one of which must occur literally: the longest one outside choices, else the choice whose shortest member is longest."""
+    folded = fold_pattern(entry).replace("...", " ")
+    choices = [choice.split("|") for choice, end in re.findall(r"\(([^()]*)\)(\?|(?<= \))\*)?", folded) if not end]
+    while (shorter := re.sub(r"\([^()]*\)[?*]?", " ", folded)) != folded:
+        folded = shorter
+    outside = max(_stretches(folded), key=len, default="")
+    if len(outside) >= 4 or (outside and not choices):
+        return (outside,)
+    candidates = [members for choice in choices if all(members := tuple(max(_stretches(member), key=len, default="") for member in choice))]
+    best = max(candidates, key=lambda members: (min(map(len, members)) >= 3, -len(members)), default=())
+    return tuple(dict.fromkeys(best)) if best else ((outside,) if outside else ())
+
+
+def _stretches(text: str) -> list[str]:
+    plain = re.sub(r"\[[^\]]*\]|\\.[+*?]?|.\?", " ", text)
+    return [piece for stretch in _LITERAL.findall(plain) for piece in re.split(r"['’\-]", stretch) if piece]
+
+
+@lru_cache(maxsize=4096)
+def _alternatives(entries: tuple[str, ...], is_spaced: bool) -> re.Pattern[str] | None:
+    if not entries:
+        return None
+    bodies = sorted((to_regex(entry, is_spaced) for entry in entries), key=len, reverse=True)
+    return re.compile(_bounded("|".join(bodies), is_spaced))
+
+
+@lru_cache(maxsize=1)
+def supported_languages() -> frozenset[str]:
+    """The languages we hold word lists for."""
+    return frozenset(path.stem for path in _FOLDER.glob("??.json"))
+
+
+@lru_cache(maxsize=64)
+def lexicon(language: str) -> Lexicon | None:
+    """The words of a language, or None when there is no file for it."""
+    path = _FOLDER / f"{language}.json"
+    if language not in supported_languages():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    is_spaced = bool(content.get("spaced", True))
+    return Lexicon(
+        language=language,
+        is_spaced=is_spaced,
+        phrases={
+            rule: tuple(
+                Phrase(entry, _literals(entry), re.compile(_bounded(to_regex(entry, is_spaced), is_spaced)))
+                for entry in content.get(rule, ())
+            )
+            for rule in PHRASE_RULES
+        },
+        lists={key: tuple(value) for key, value in content.items() if isinstance(value, list)},
+        numbers={fold_pattern(word): number for word, number in content.get("numbers", {}).items()},
+        units={unit: _alternatives(tuple(words), is_spaced) for unit, words in content.get("units", {}).items()},
+    )
+
+
+@lru_cache(maxsize=1)
+def languages_of_words() -> dict[str, frozenset[str]]:
+    """For each common small word, folded, the languages it is one of."""
+    content: dict[str, str] = json.loads((_FOLDER / "stopwords.json").read_text(encoding="utf-8"))
+    languages: dict[str, set[str]] = {}
+    for language, words in content.items():
+        for word in words.split():
+            languages.setdefault(fold_pattern(word), set()).add(language)
+    return {word: frozenset(codes) for word, codes in languages.items()}

@@ -1,0 +1,167 @@
+"""Where a run's result becomes a case and proposals. Called by `agents/runner.py` and by nothing else."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+
+from approvals import states
+from approvals.companions import hold_native_dunning
+from approvals.contract import CaseDraft, ProposalDraft, RunResult
+from approvals.ledger_notes import note_case
+from approvals.models import Case, Decision, Proposal
+from approvals.policy import gate
+from approvals.policy.case_view import View
+from approvals.policy.reference import reference_cents
+from approvals.revisions import new_revision
+from approvals.signals import case_changed
+from approvals.transitions import make_ready, withdraw
+from audit.actor import agent as agent_actor
+from audit.actor import policy as policy_actor
+from billing_ai.facts.models import Invoice
+from billing_ai.kernel import clock
+
+logger = logging.getLogger(__name__)
+PROPOSALS_LIVE_FOR = timedelta(days=7)
+
+
+def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | None = None) -> Case | None:
+    """Open or refresh the case and put each proposal before the policy gate. None when nothing is owed any more.
+
+    `findings` holds, per step, what the verifier said of the words. What an earlier run proposed and nobody has decided on is withdrawn
+    when the new run no longer wants it.
+    """
+    with transaction.atomic():
+        invoice = Invoice.objects.filter(pk=result.case.invoice_id).first()
+        if invoice is None or invoice.amount_due_minor <= 0:
+            return None
+        case = _case(result, invoice)
+        wanted = {(draft.action, draft.step) for draft in result.proposals}
+        held = list(case.proposals.select_for_update(of=("self",)).filter(status__in=states.OPEN).select_related("current"))
+        for proposal in held:
+            proposal.case = case
+            if (proposal.action, proposal.step) not in wanted and proposal.status in states.FOR_PEOPLE:
+                withdraw(proposal, agent_actor(result.agent), "the situation has changed; see the newer proposal")
+        taken = {(proposal.action, proposal.step) for proposal in held}
+        view: View | None = None
+        for draft in result.proposals:
+            if (draft.action, draft.step) not in taken:
+                view = _propose(case, draft, result, (findings or {}).get(draft.step, []), view)
+        case.save()
+        return case
+
+
+def _case(result: RunResult, invoice: Invoice) -> Case:
+    draft = result.case
+    case = (
+        Case.objects.select_for_update(of=("self",))
+        .filter(kind=draft.kind, chargebee_invoice_id=draft.invoice_id, status__in=Case.ACTIVE)
+        .first()
+    )
+    is_new = case is None
+    if case is None:
+        case = Case(
+            kind=draft.kind,
+            agent=result.agent,
+            chargebee_customer_id=draft.customer_id,
+            chargebee_invoice_id=draft.invoice_id,
+            currency=invoice.currency,
+            trace_id=result.trace_id,
+        )
+    _describe(case, draft, invoice)
+    if is_new:
+        case.save()
+        note_case("case.opened", case, agent_actor(result.agent), {"amount_due_minor": case.amount_due_minor, "currency": case.currency})
+        case_changed.send(sender=Case, case=case, kind="case.opened")
+    return case
+
+
+def _describe(case: Case, draft: CaseDraft, invoice: Invoice) -> None:
+    case.amount_due_minor, case.due_on = invoice.amount_due_minor, invoice.due_on
+    case.category, case.headline = draft.category, draft.headline[:300]
+    case.likelihood_bp, case.uplift_bp = draft.likelihood_bp, draft.uplift_bp
+    case.amount_reference = reference_cents(case.amount_due)
+    case.stake = case.amount_reference * draft.uplift_bp // 10_000
+    case.reasons = [
+        {"code": reason.code, "sentence": reason.sentence, "weight": round(reason.weight, 3), "fact": reason.fact}
+        for reason in draft.reasons
+    ]
+    case.tier, case.country, case.language = draft.tier, draft.country, draft.locale.split("-")[0]
+    case.next_action, case.deadline_at = draft.next_action[:200], draft.due_at
+    case.escalated_to_lead = case.escalated_to_lead or draft.needs_person
+    case.updated_at = clock.now()
+
+
+def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list[dict[str, object]], view: View | None) -> View:
+    """Make one proposal. Gives the gate's view of the customer, read once for all proposals of the run."""
+    proposal = Proposal(
+        case=case,
+        agent=result.agent,
+        action=draft.action,
+        step=draft.step,
+        status="",
+        chargebee_customer_id=case.chargebee_customer_id,
+        chargebee_invoice_id=case.chargebee_invoice_id,
+        currency=draft.amount.currency,
+        amount_minor=draft.amount.minor,
+        facts_hash=result.facts_hash,
+        needs_person=draft.needs_person or any(finding["severity"] != "note" for finding in findings),
+        reasons=[
+            {"code": reason.code, "sentence": reason.sentence, "weight": round(reason.weight, 3), "fact": reason.fact}
+            for reason in draft.reasons
+        ],
+        not_before=draft.not_before,
+        expires_at=draft.expires_at or clock.now() + PROPOSALS_LIVE_FOR,
+        run_id=result.run_id,
+        trace_id=result.trace_id,
+        chargebee_event_id=result.event_id,
+        prompt_hash=result.prompt_hash,
+        model=draft.words_from or result.model,
+    )
+    channel = draft.words.channel if draft.words else ""
+    view = view or gate.look(proposal, now=clock.now(), collects=True)
+    verdict = gate.judge(proposal, moment="propose", now=clock.now(), channel=channel, view=view)
+    proposal.verdict = {"checks": [check.as_json() for check in verdict.checks]}
+    proposal.phase, proposal.role_needed, proposal.approvals_needed = verdict.phase, verdict.role_needed, verdict.approvals_needed
+    status = {
+        "blocked": states.BLOCKED,
+        "observed": states.OBSERVED,
+        "person": states.WAITING,
+        "approved": states.APPROVED,
+    }[verdict.outcome]
+    # The proposal and its first revision name each other: the row goes in under its final status, then the revision, then one save.
+    proposal.status = status
+    try:
+        with transaction.atomic():
+            proposal.save_without_historical_record(force_insert=True)  # type: ignore[attr-defined]  # simple-history adds it to the model
+    except IntegrityError:
+        logger.info("proposal.step_taken", extra={"action": draft.action, "step": draft.step})
+        return view
+    new_revision(proposal, draft.payload, draft.words, author=None, findings=list(findings))
+    proposal.status = ""
+    actor = policy_actor(f"automate:{result.agent}") if status == states.APPROVED else agent_actor(result.agent)
+    reason = verdict.blocking[0].sentence if verdict.blocking else ""
+    states.move(
+        proposal,
+        status,
+        actor,
+        reason=reason,
+        kind=f"proposal.{status}",
+        data={"checks": [check.rule for check in verdict.checks if check.outcome != "allow"]},
+    )
+    if status == states.APPROVED and proposal.current is not None:
+        Decision.objects.create(
+            proposal=proposal,
+            revision=proposal.current,
+            kind="approve",
+            by_policy=f"automate:{result.agent}",
+            role="policy",
+            content_hash=proposal.current.content_hash,
+            facts_hash=proposal.facts_hash,
+        )
+        make_ready(proposal, delay=timedelta(0), not_before_check=verdict.not_before)
+        if proposal.action == "collect_payment":
+            hold_native_dunning(case, proposal, actor, None)
+    return view

@@ -1,0 +1,237 @@
+"""What the rules need to know of one customer and invoice, read in three statements (five when something is to be collected)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db.models import CharField, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Cast, Coalesce, JSONObject
+
+from approvals.models import Case, CollectionAttempt, Consent, Contact, Execution, Promise, RetryReservation, Suppression
+from approvals.policy.contact_rules import NOT_COUNTED, ContactFacts, Said, Suppressed, Word
+from approvals.policy.limits import Counts
+from approvals.policy.quiet_hours import possible_zones
+from approvals.policy.retry_rules import Attempt
+from billing_ai.facts.models import Customer, Invoice, PaymentSource
+
+LOOK_BACK = timedelta(days=181)
+"""The longest window there is (180 days for ACH), and a day."""
+OURS = "ours"
+_NEVER = ("no", "after_update")
+_BANK_RAILS = {"USD": "ach", "EUR": "sepa", "GBP": "bacs", "INR": "nach"}
+"""The rail of a bank debit, by the currency it is collected in."""
+_BANK_KINDS = ("direct_debit", "bank_account", "ach_credit", "sepa_credit", "ach", "sepa", "bacs")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The payment source that would be charged, by its keyed hash."""
+
+    instrument_hash: str
+    network: str
+    kind: str
+    status: str
+    issuing_country: str
+    expires_on: date | None
+
+    def network_for(self, currency: str) -> str:
+        """The card network, or the rail of a bank debit; empty when neither is known."""
+        return self.network or (_BANK_RAILS.get(currency, "") if self.kind in _BANK_KINDS else "")
+
+    def is_usable(self, now: datetime) -> bool:
+        """Neither expired nor withdrawn."""
+        return self.status in ("", "valid", "expiring") and (self.expires_on is None or self.expires_on >= now.astimezone(UTC).date())
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One customer, as the rules see them."""
+
+    contact: ContactFacts
+    tags: tuple[str, ...] = ()
+    country: str = ""
+    source: Source | None = None
+    attempts: tuple[Attempt, ...] = ()
+    attempts_by_us: int = 0
+    """Collection attempts of ours on the invoice."""
+    invoice_id: str = ""
+
+    def messages_on_invoice(self) -> int:
+        """Messages of ours about the invoice."""
+        return (
+            sum(1 for one in self.contact.said if one.invoice_id == self.invoice_id and one.kind not in NOT_COUNTED)
+            if self.invoice_id
+            else 0
+        )
+
+    def counts(self, used_today: dict[str, int]) -> Counts:
+        """The figures that the limits compare."""
+        return Counts(self.attempts_by_us, self.messages_on_invoice(), used_today)
+
+    def told_at(self) -> datetime | None:
+        """When the customer last heard from us about this invoice."""
+        return max((one.at for one in self.contact.said if one.invoice_id == self.invoice_id and one.channel != "call"), default=None)
+
+    def zone(self) -> ZoneInfo:
+        """A zone to write times in: the customer's, or UTC when it is not known."""
+        zones = possible_zones(self.contact.time_zone, self.contact.country)
+        return zones[0] if len(zones) == 1 else ZoneInfo("UTC")
+
+
+def load(
+    customer_id: str, invoice_id: str, *, now: datetime, collects: bool = False, proposal_id: str = "", address_hash: str = ""
+) -> View:
+    """Read it. `proposal_id` leaves that proposal's own effect and slot out of what is counted."""
+    row = _customer(customer_id, invoice_id)
+    contact = _contact_facts(customer_id, invoice_id, row, now, proposal_id, address_hash)
+    if row is None:
+        return View(contact, invoice_id=invoice_id)
+    tags, country = tuple(str(tag) for tag in row["tags"] or ()), row["country"]
+    if not collects:
+        return View(contact, tags, country, invoice_id=invoice_id)
+    source = _source(row["source"])
+    if source is None:
+        return View(contact, tags, country, None, invoice_id=invoice_id)
+    attempts, by_us = _attempts(source.instrument_hash, invoice_id, now, proposal_id)
+    return View(contact, tags, country, source, attempts, by_us, invoice_id)
+
+
+def _customer(customer_id: str, invoice_id: str) -> dict[str, Any] | None:
+    invoices = Invoice.objects.filter(chargebee_customer_id=OuterRef("pk"), has_dispute=True, is_deleted=False)
+    cases = Case.objects.filter(chargebee_customer_id=OuterRef("pk"), status=Case.DISPUTED)
+    promises = Promise.objects.filter(case__chargebee_customer_id=OuterRef("pk"), status=Promise.OPEN)
+    this = Q(chargebee_invoice_id=invoice_id)
+    source = PaymentSource.objects.filter(pk=OuterRef("primary_payment_source_id"), is_deleted=False).values(
+        found=JSONObject(
+            instrument_hash="instrument_hash", network="network", kind="kind", status="status", issuing_country="issuing_country",
+            expires_on="expires_on",
+        )
+    )  # fmt: skip
+    snoozed = Case.objects.filter(chargebee_customer_id=OuterRef("pk"), status__in=Case.ACTIVE).filter(this).values("snoozed_until")[:1]
+    found = (
+        Customer.objects.filter(pk=customer_id)
+        .annotate(
+            disputes_this=Exists(invoices.filter(this)),
+            disputes_any=Exists(invoices),
+            case_this=Exists(cases.filter(this)),
+            case_any=Exists(cases),
+            promise_this=Exists(promises.filter(case__chargebee_invoice_id=invoice_id)),
+            promise_any=Exists(promises),
+            snoozed=Subquery(snoozed),
+            source=Subquery(source[:1]),
+        )
+        .values(
+            "is_deleted", "country", "time_zone", "phone_country", "has_email", "has_phone", "email_consent", "sms_consent", "tags",
+            "disputes_this", "disputes_any", "case_this", "case_any", "promise_this", "promise_any", "snoozed", "source",
+        )
+        .first()
+    )  # fmt: skip
+    return dict(found) if found is not None else None
+
+
+def _contact_facts(
+    customer_id: str, invoice_id: str, row: dict[str, Any] | None, now: datetime, proposal_id: str, address_hash: str
+) -> ContactFacts:
+    if row is None:
+        return ContactFacts(is_known=False)
+    events = list(_events(customer_id, now, proposal_id, address_hash))
+    words = {a: Word(b, c, at) for what, a, b, c, at in events if what == "consent"}
+    whole = not invoice_id
+    return ContactFacts(
+        is_deleted=row["is_deleted"],
+        country=row["country"],
+        time_zone=row["time_zone"],
+        phone_country=row["phone_country"],
+        has_email=row["has_email"],
+        has_phone=row["has_phone"],
+        email_consent=row["email_consent"],
+        sms_consent=row["sms_consent"],
+        words=words,
+        suppressed=tuple(Suppressed(b, a, date.fromisoformat(c) if c else None) for what, a, b, c, _ in events if what == "suppressed"),
+        said=tuple(Said(at, a, b, c) for what, a, b, c, at in events if what == "said"),
+        in_flight=sum(1 for what, *_ in events if what == "flight"),
+        dispute=_which(row["disputes_this"] or row["case_this"], row["disputes_any"] or row["case_any"], whole),
+        promise=_which(row["promise_this"], row["promise_any"], whole),
+        snoozed_until=row["snoozed"],
+    )
+
+
+def _which(this: bool, any_: bool, whole: bool) -> str:
+    return "this" if this or (whole and any_) else "other" if any_ else ""
+
+
+def _events(customer_id: str, now: datetime, proposal_id: str, address_hash: str) -> QuerySet[Any, Any]:
+    """Contacts, words of consent, suppressions and messages under way, in one statement: (what, a, b, c, at)."""
+
+    def five(query: QuerySet[Any, Any], what: str, a: Any, b: Any, c: Any, at: Any) -> QuerySet[Any, Any]:
+        return query.order_by().values_list(
+            Value(what, CharField()),
+            Cast(a, CharField()),
+            Cast(b, CharField()),
+            Cast(c, CharField()),
+            Cast(at, DateTimeField()),
+            named=False,
+        )
+
+    said = Contact.objects.filter(chargebee_customer_id=customer_id, direction="out", at__gt=now - LOOK_BACK)
+    consents = Consent.objects.filter(chargebee_customer_id=customer_id)
+    whom = Q(chargebee_customer_id=customer_id) | (Q(address_hash=address_hash) if address_hash else Q(pk__in=[]))
+    suppressed = Suppression.objects.filter(whom, is_active=True)
+    flying = Execution.objects.filter(
+        proposal__chargebee_customer_id=customer_id,
+        action="send_message",
+        status__in=(Execution.EXECUTING, Execution.UNKNOWN, Execution.PERSON),
+    )
+    if proposal_id:
+        flying = flying.exclude(proposal_id=UUID(proposal_id))
+    return five(said, "said", F("channel"), F("kind"), Coalesce(F("case__chargebee_invoice_id"), Value("")), F("at")).union(
+        five(consents, "consent", F("channel"), F("state"), F("source"), F("recorded_at")),
+        five(suppressed, "suppressed", F("channel"), F("kind"), Coalesce(Cast("until_on", CharField()), Value("")), F("added_at")),
+        five(flying, "flight", F("action"), Value(""), Value(""), F("not_before")),
+        all=True,
+    )
+
+
+def _source(found: dict[str, Any] | None) -> Source | None:
+    if not found or not found["instrument_hash"]:
+        return None
+    expires_on = date.fromisoformat(found["expires_on"]) if found["expires_on"] else None
+    return Source(found["instrument_hash"], found["network"], found["kind"], found["status"], found["issuing_country"], expires_on)
+
+
+def _attempts(instrument_hash: str, invoice_id: str, now: datetime, proposal_id: str) -> tuple[tuple[Attempt, ...], int]:
+    """The instrument's attempts in the longest window, and each that forbids another for good; then the slots that are taken."""
+    rows = CollectionAttempt.objects.filter(Q(happened_at__gt=now - LOOK_BACK) | Q(retryable__in=_NEVER), instrument_hash=instrument_hash)
+    attempts = [attempt_of(row) for row in rows]
+    by_us = sum(1 for row in rows if row.source == OURS and row.chargebee_invoice_id == invoice_id)
+    recorded = CollectionAttempt.objects.filter(chargebee_transaction_id=OuterRef("chargebee_transaction_id"))
+    taken = RetryReservation.objects.filter(
+        instrument_hash=instrument_hash, status__in=(RetryReservation.HELD, RetryReservation.USED), reserved_at__gt=now - LOOK_BACK
+    ).filter(~Exists(recorded))
+    if proposal_id:
+        taken = taken.exclude(execution__proposal_id=UUID(proposal_id))
+    for slot in taken.annotate(invoice=F("execution__proposal__chargebee_invoice_id")):
+        attempts.append(Attempt(slot.reserved_at, slot.amount_minor, slot.currency, slot.merchant_account, slot.invoice, reserved=True))
+        by_us += slot.invoice == invoice_id
+    return tuple(attempts), by_us
+
+
+def attempt_of(row: CollectionAttempt) -> Attempt:
+    """A ledger row as the rules see it."""
+    return Attempt(
+        at=row.happened_at,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        merchant_account=row.merchant_account,
+        invoice_id=row.chargebee_invoice_id,
+        succeeded=row.succeeded,
+        code=row.decline_code,
+        category=row.decline_category,
+        retryable=row.retryable,
+        min_wait_hours=row.min_wait_hours,
+        advice_code=row.advice_code,
+    )

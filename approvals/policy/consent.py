@@ -1,0 +1,112 @@
+"""The customer's own word on each channel: recorded at once, from wherever it comes."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from django.db import IntegrityError, transaction
+
+from approvals.models import Consent, Suppression
+from audit import ledger
+from audit.actor import Actor, person, system
+from billing_ai.kernel import clock, ids
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+Source = Literal["chargebee", "reply", "unsubscribe", "console", "import", "api"]
+CHANNELS = ("email", "sms", "call")
+OPT_OUT_WORDS = frozenset({"stop", "stopall", "quit", "end", "revoke", "opt out", "optout", "cancel", "unsubscribe"})
+"""US TCPA, 47 CFR 64.1200(a)(10), in any case; a message that is nothing but one of them."""
+HELP_WORDS = frozenset({"help", "info"})
+OPT_IN_WORDS = frozenset({"start", "unstop"})
+_NOISE = re.compile(r"[^\w]+")
+
+
+def asks_for(text: str) -> Literal["opt_out", "help", "opt_in", ""]:
+    """What an inbound text message asks for; empty when it is about something else."""
+    word = _NOISE.sub(" ", text).strip().casefold()
+    if word in OPT_OUT_WORDS:
+        return "opt_out"
+    if word in HELP_WORDS:
+        return "help"
+    return "opt_in" if word in OPT_IN_WORDS else ""
+
+
+def record(
+    customer_id: str,
+    channel: str,
+    *,
+    granted: bool,
+    source: Source,
+    user: User | None = None,
+    at: datetime | None = None,
+    trace_id: str = "",
+) -> Consent:
+    """Keep the newest word on one channel, with its history and a ledger entry. An older word than the one on record changes nothing.
+
+    Raises ValueError for a channel we do not have.
+    """
+    if channel not in CHANNELS:
+        raise ValueError(f"{channel!r} is no channel")
+    moment = at or clock.now()
+    with transaction.atomic():
+        row = _locked(customer_id, channel)
+        before = ""
+        if row is None:
+            row = Consent(chargebee_customer_id=customer_id, channel=channel)
+        elif row.recorded_at > moment:
+            return row
+        else:
+            before = row.state
+        row.state = Consent.GRANTED if granted else Consent.DENIED
+        row.source, row.recorded_at, row.recorded_by = source, moment, user
+        row._history_user = user  # type: ignore[attr-defined]  # simple-history reads it from the instance
+        row._change_reason = source  # type: ignore[attr-defined]
+        try:
+            with transaction.atomic():
+                row.save()
+        except IntegrityError:
+            # Someone else wrote this channel's first word meanwhile; the newer of the two stays.
+            return record(customer_id, channel, granted=granted, source=source, user=user, at=moment, trace_id=trace_id)
+        _note("consent.recorded", customer_id, user, trace_id, {"channel": channel, "from": before, "to": row.state, "source": source})
+        return row
+
+
+def suppress(customer_id: str, kind: str, user: User, *, channel: str = "", reason: str = "", trace_id: str = "") -> Suppression:
+    """Put a customer on the suppression list: do_not_contact, hardship, bankruptcy, deceased or wrong_person."""
+    with transaction.atomic():
+        row = Suppression(chargebee_customer_id=customer_id, kind=kind, channel=channel, reason=reason, added_by=user)
+        row._history_user = user  # type: ignore[attr-defined]  # simple-history reads it from the instance
+        row.save()
+        _note("suppression.added", customer_id, user, trace_id, {"kind": kind, "channel": channel})
+        return row
+
+
+def lift(suppression_id: int, user: User, *, reason: str, trace_id: str = "") -> bool:
+    """Take an entry off the suppression list, with a reason. False when it is off already. Raises ValueError without a reason."""
+    if not reason.strip():
+        raise ValueError("say why the entry is lifted")
+    with transaction.atomic():
+        row = Suppression.objects.select_for_update().filter(pk=suppression_id, is_active=True).first()
+        if row is None:
+            return False
+        row.is_active, row.reason = False, reason
+        row._history_user = user  # type: ignore[attr-defined]  # simple-history reads it from the instance
+        row._change_reason = reason[:500]  # type: ignore[attr-defined]
+        row.save()
+        _note("suppression.lifted", row.chargebee_customer_id, user, trace_id, {"kind": row.kind, "channel": row.channel})
+        return True
+
+
+def _locked(customer_id: str, channel: str) -> Consent | None:
+    return Consent.objects.select_for_update(of=("self",)).filter(chargebee_customer_id=customer_id, channel=channel).first()
+
+
+def _note(kind: str, customer_id: str, user: User | None, trace_id: str, data: dict[str, str]) -> None:
+    actor: Actor = person(user) if user is not None else system("consent")
+    ledger.append(
+        kind, actor=actor, trace_id=trace_id or ids.new_trace_id(), subject=("customer", customer_id), customer_id=customer_id, data=data
+    )

@@ -1,0 +1,188 @@
+"""What would a changed rule have done to the last days' cases? Runs it over what was sent, tried and proposed, and changes nothing.
+
+Facts other than times and counts (consent, zone, country) are taken as they are now; what was refused then is not looked at again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from approvals.models import CollectionAttempt, Contact, Phase, Proposal
+from approvals.policy import rule_values, rules
+from approvals.policy.case_view import LOOK_BACK, attempt_of
+from approvals.policy.contact_rules import NOT_COUNTED, ContactFacts, Question, Said, may_contact
+from approvals.policy.limits import AMOUNT_PER_ACTION, SECOND_PAIR_OF_EYES, SPECIALIST, Counts, weigh
+from approvals.policy.phase_rules import AUTOMATE, is_sampled, phase_for
+from approvals.policy.retry_rules import Attempt, Charge, check_retry
+from approvals.policy.rules import Rule, Rules
+from approvals.policy.subject import Subject, of_proposal
+from billing_ai.facts.models import Customer, PaymentSource
+from billing_ai.kernel.money import Money
+
+_AMOUNTS = (AMOUNT_PER_ACTION, SECOND_PAIR_OF_EYES, SPECIALIST)
+_MOST_EXAMPLES = 20
+_HOLDS_BACK = ("deny", "wait")
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What changes: of `total` things of this kind, so many would have been held back, so many let through that the rules now hold back."""
+
+    kind: str
+    total: int
+    held_back: int
+    let_through: int
+    examples: tuple[str, ...]
+    """Ids of customers, transactions or proposals that are affected, at most 20."""
+    sentence: str
+
+
+def policy(key: str, *, now: datetime, params: Mapping[str, Any] | None = None, is_enabled: bool = True, days: int = 30) -> WhatIf:
+    """Try changed values, or a switched-off rule. Raises ValueError when the values cannot be used, or the rule is of a kind that counts nothing."""
+    before = rules.current(now)
+    old = before.policies.get(key)
+    values = dict(params) if params is not None else dict(old.params if old is not None else {})
+    trouble = rule_values.problem(key, values)
+    if trouble:
+        raise ValueError(trouble)
+    changed = Rule(key, old.kind if old is not None else key.split(".")[0], values, is_enabled)
+    after = replace(before, policies={**before.policies, key: changed})
+    if key.startswith("contact."):
+        return _sum_up("messages", _contacts(key, before, after, now, days), days)
+    if key.startswith("retry."):
+        return _sum_up("attempts", _attempts(key, before, after, now, days), days)
+    if key == "reference_rates":
+        return _sum_up("proposals", _amounts(before, after, now, days), days, held="needed another approval")
+    raise ValueError(f"{key} decides nothing that could be counted")
+
+
+def limit(agent: str, key: str, value: int, *, now: datetime, days: int = 30) -> WhatIf:
+    """Try another amount for one of the limits that say who approves. Raises ValueError for a limit that past proposals do not show."""
+    if key not in _AMOUNTS:
+        raise ValueError(f"{key} cannot be tried on past proposals; its use of each day is on the dashboard")
+    before = rules.current(now)
+    after = replace(before, limits={**before.limits, (agent, key): value})
+    return _sum_up("proposals", _amounts(before, after, now, days, agent), days, held="needed another approval")
+
+
+def phase(agent: str, segment: str, *, now: datetime, days: int = 30) -> WhatIf:
+    """How many past proposals of a segment would have gone out without a person, had it been automated."""
+    before = rules.current(now)
+    row = Phase.objects.filter(agent=agent, segment=segment).first()
+    if row is None:
+        raise ValueError(f"there is no segment {segment} of {agent}")
+    total, alone, examples = 0, 0, []
+    for proposal, subject in _proposals(now, days, agent):
+        fitting = phase_for(subject, before)
+        if fitting is None or fitting.segment != segment:
+            continue
+        total += 1
+        asks = [check for check in proposal.verdict.get("checks", ()) if check["outcome"] in ("deny", "person")]
+        if all(check["rule"].startswith("rollout.") for check in asks) and not is_sampled(subject, row.sample_to_people_percent):
+            alone += 1
+            examples.append(str(proposal.pk))
+    sentence = f"{alone} of the last {days} days' {total} proposals would have gone out without a person under “{AUTOMATE}”."
+    return WhatIf("proposals", total, 0, alone, tuple(examples[:_MOST_EXAMPLES]), sentence)
+
+
+def _sum_up(kind: str, answers: Iterable[tuple[str, bool, bool]], days: int, *, held: str = "denied or put off") -> WhatIf:
+    total = back = through = 0
+    examples: list[str] = []
+    for ident, was_held, is_held in answers:
+        total += 1
+        back += is_held and not was_held
+        through += was_held and not is_held
+        if is_held != was_held and len(examples) < _MOST_EXAMPLES:
+            examples.append(ident)
+    what = "This change would have"
+    sentence = f"{what} {held} {back} of the last {days} days' {total} {kind}" + (
+        f", and let through {through} that are held back now." if through else "."
+    )
+    return WhatIf(kind, total, back, through, tuple(examples), sentence)
+
+
+def _contacts(key: str, before: Rules, after: Rules, now: datetime, days: int) -> Iterator[tuple[str, bool, bool]]:
+    """(customer id, held back by this rule as it is, held back as changed) for each message that was sent."""
+    since = now - timedelta(days=days)
+    rows = list(
+        Contact.objects.filter(direction="out", at__gt=since - LOOK_BACK, at__lte=now)
+        .order_by("at")
+        .values_list("chargebee_customer_id", "channel", "kind", "at")
+    )
+    facts = _facts_of({row[0] for row in rows})
+    said: dict[str, list[Said]] = defaultdict(list)
+    for customer_id, channel, kind, at in rows:
+        earlier = tuple(said[customer_id])
+        said[customer_id].append(Said(at, channel, kind))
+        if at <= since or kind in NOT_COUNTED or kind == "conversation":
+            continue
+        known = replace(facts.get(customer_id, ContactFacts()), said=earlier)
+        question = Question(channel, kind, at)
+        yield customer_id, _held_by(key, question, known, before), _held_by(key, question, known, after)
+
+
+def _held_by(key: str, question: Question, known: ContactFacts, in_force: Rules) -> bool:
+    return any(check.rule == key and check.outcome in _HOLDS_BACK for check in may_contact(question, known, in_force))
+
+
+def _facts_of(customer_ids: set[str]) -> dict[str, ContactFacts]:
+    found = Customer.objects.filter(pk__in=customer_ids).values_list(
+        "pk", "country", "time_zone", "phone_country", "has_email", "has_phone"
+    )
+    return {
+        pk: ContactFacts(country=country, time_zone=zone, phone_country=phone, has_email=has_email, has_phone=has_phone)
+        for pk, country, zone, phone, has_email, has_phone in found.iterator()
+    }
+
+
+def _attempts(key: str, before: Rules, after: Rules, now: datetime, days: int) -> Iterator[tuple[str, bool, bool]]:
+    """(transaction id, held back as the rules are, held back as changed) for each attempt that was made."""
+    since = now - timedelta(days=days)
+    countries = dict(PaymentSource.objects.exclude(instrument_hash="").values_list("instrument_hash", "issuing_country"))
+    earlier: dict[str, list[Attempt]] = defaultdict(list)
+    for row in (
+        CollectionAttempt.objects.filter(happened_at__gt=since - LOOK_BACK, happened_at__lte=now).order_by("happened_at", "pk").iterator()
+    ):
+        seen = earlier[row.instrument_hash]
+        # A first attempt of an invoice is the renewal itself, which no rule of ours decides on.
+        is_retry = any(one.invoice_id == row.chargebee_invoice_id and not one.succeeded for one in seen)
+        if row.happened_at > since and is_retry:
+            charge = Charge(
+                amount=Money(row.amount_minor, row.currency),
+                invoice_id=row.chargebee_invoice_id,
+                network=row.network,
+                at=row.happened_at,
+                merchant_account=row.merchant_account,
+                issuing_country=countries.get(row.instrument_hash, ""),
+            )
+            yield row.chargebee_transaction_id, _stops(charge, seen, before), _stops(charge, seen, after)
+        seen.append(attempt_of(row))
+
+
+def _stops(charge: Charge, seen: list[Attempt], in_force: Rules) -> bool:
+    return any(check.outcome in _HOLDS_BACK for check in check_retry(charge, seen, in_force))
+
+
+def _amounts(before: Rules, after: Rules, now: datetime, days: int, agent: str = "") -> Iterator[tuple[str, bool, bool]]:
+    """(proposal id, False, does it now need more people than before) for each proposal; fewer people counts as let through."""
+    for proposal, subject in _proposals(now, days, agent):
+        was, would = _strictness(subject, before, now), _strictness(subject, after, now)
+        yield str(proposal.pk), was > would, would > was
+
+
+def _strictness(subject: Subject, in_force: Rules, now: datetime) -> tuple[int, bool, bool]:
+    weighed = weigh(subject, Counts(), in_force, now)
+    asks = any(check.outcome == "person" for check in weighed.checks)
+    return weighed.approvals_needed, weighed.role_needed == "lead", asks
+
+
+def _proposals(now: datetime, days: int, agent: str) -> Iterator[tuple[Proposal, Subject]]:
+    rows = Proposal.objects.filter(created_at__gt=now - timedelta(days=days), created_at__lte=now).select_related("case", "current")
+    if agent:
+        rows = rows.filter(agent=agent)
+    for proposal in rows.order_by("created_at").iterator(chunk_size=500):
+        yield proposal, of_proposal(proposal, moment="propose")

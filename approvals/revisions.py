@@ -1,0 +1,91 @@
+"""Revisions: what exactly would be done. The words are sealed; the hash covers words and values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from approvals import case_facts
+from approvals.contract import Words
+from approvals.drafts.findings import DraftPolicy, DraftText, Finding
+from approvals.drafts.render import RenderedMessage, SlotDraft, SlotError, render
+from approvals.drafts.verify import verify
+from approvals.models import Policy, Proposal, Revision
+from audit import seal
+from billing_ai.kernel.ids import content_hash
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from approvals.drafts.facts import DraftFacts
+
+
+def new_revision(
+    proposal: Proposal, payload: Mapping[str, Any], words: Words | None, *, author: User | None, findings: list[dict[str, Any]]
+) -> Revision:
+    """Add a revision and make it the current one of a proposal that the caller has locked or just made. Does not save the proposal."""
+    number = (proposal.current.number if proposal.current else 0) + 1
+    text = json.dumps({"subject": words.subject, "body": words.body}, ensure_ascii=False) if words else ""
+    revision = Revision.objects.create(
+        proposal=proposal,
+        number=number,
+        payload=dict(payload),
+        sealed_words=seal.seal(proposal.chargebee_customer_id, text) if words else None,
+        channel=words.channel if words else "",
+        language=words.language if words else "",
+        tone=words.tone if words else "",
+        content_hash=hash_of(payload, words),
+        author=author,
+        findings=findings,
+    )
+    proposal.current = revision
+    return revision
+
+
+def hash_of(payload: Mapping[str, Any], words: Words | None) -> str:
+    """What an approval binds to."""
+    said = [words.channel, words.language, words.subject, words.body] if words else None
+    return content_hash({"payload": dict(payload), "words": said})
+
+
+def read_words(revision: Revision) -> Words | None:
+    """The slot text of a revision; None for an action without words. Raises seal.Erased when the customer was erased."""
+    if revision.sealed_words is None:
+        return None
+    text = json.loads(seal.unseal(revision.proposal.chargebee_customer_id, bytes(revision.sealed_words)))
+    return Words(revision.channel, revision.language, revision.tone, text["subject"], text["body"])  # type: ignore[arg-type]  # stored channels
+
+
+def draft_policy() -> DraftPolicy:
+    """The vendor's own limits and forbidden words, from the policy row `draft.brand`; the defaults without it."""
+    row = Policy.objects.filter(key="draft.brand", is_enabled=True).first()
+    forbidden = row.params.get("forbidden_words", []) if row else []
+    return DraftPolicy(forbidden_words=tuple(str(word) for word in forbidden))
+
+
+def render_and_verify(
+    words: Words, facts: DraftFacts, *, policy: DraftPolicy | None = None
+) -> tuple[RenderedMessage | None, list[Finding]]:
+    """The message as the customer would see it, and what the verifier finds in it. No message when a slot has no fact."""
+    try:
+        rendered = render(SlotDraft(words.subject, words.body, words.channel), facts)
+    except SlotError as error:
+        return None, [Finding("slot_error", "block", "body", None, error.slot, error.reason)]
+    return rendered, verify(DraftText(rendered.subject, rendered.text, words.channel), facts, policy or draft_policy())
+
+
+def sealed_draft_findings(proposal: Proposal, words: Words) -> list[dict[str, Any]]:
+    """Findings of a text in the form in which they may be stored: which rule, not what was found. Raises Retryable when facts are away."""
+    _, findings = render_and_verify(
+        words, case_facts.load(proposal.chargebee_customer_id, proposal.chargebee_invoice_id, proposal=proposal).draft
+    )
+    return storable(findings)
+
+
+def storable(findings: list[Finding]) -> list[dict[str, Any]]:
+    """Findings without the text they were found in, which may hold a name."""
+    return [
+        {"rule": finding.rule, "severity": finding.severity, "part": finding.part, "expected": finding.expected[:200], "span": finding.span}
+        for finding in findings
+    ]

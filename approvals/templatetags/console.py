@@ -1,0 +1,130 @@
+"""Template filters of the console: figures and times as the reader writes them, keys as words."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from approvals.wording import words
+from approvals.wording.reader import UTC_READER, Reader
+from billing_ai.kernel.money import Money
+
+register = template.Library()
+
+
+def _reader(reader: object) -> Reader:
+    return reader if isinstance(reader, Reader) else UTC_READER
+
+
+@register.filter
+def money(amount: Money | None, reader: object = None) -> str:
+    """`{{ case.amount_due|money:reader }}`"""
+    return "" if amount is None else _reader(reader).money(amount)
+
+
+@register.filter
+def moment(at: datetime | None, reader: object = None) -> SafeString:
+    """A time element with the machine's form beside the reader's."""
+    if at is None:
+        return SafeString("")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M UTC"), _reader(reader).moment(at)
+    )
+
+
+@register.filter
+def day(at: date | datetime | None, reader: object = None) -> SafeString:
+    """A date with the machine's form beside the reader's."""
+    return SafeString("") if at is None else format_html('<time datetime="{}">{}</time>', at.isoformat(), _reader(reader).day(at))
+
+
+@register.filter
+def ago(at: datetime | None, reader: object = None) -> SafeString:
+    """The distance from now, with the exact time on the element."""
+    if at is None:
+        return SafeString("")
+    found = _reader(reader)
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), found.moment(at), found.ago(at))
+
+
+@register.filter
+def number(value: int | float | None, reader: object = None) -> str:
+    """A number with the reader's separators."""
+    return "" if value is None else _reader(reader).number(value)
+
+
+@register.filter
+def percent(basis_points: int | None) -> str:
+    """Hundredths of a percent as whole percent."""
+    return "" if basis_points is None else f"{round(basis_points / 100)}%"
+
+
+@register.filter
+def category(key: str) -> str:
+    """Why a payment failed, in words."""
+    return words.category(key)
+
+
+@register.filter
+def action(key: str) -> str:
+    """What would be done, in words."""
+    return words.action(key)
+
+
+@register.filter
+def action_icon(key: str) -> str:
+    """The symbol of an action."""
+    return words.action_icon(key)
+
+
+@register.filter
+def plain(key: str) -> str:
+    """A key as words."""
+    return words.plain(str(key))
+
+
+@register.filter
+def badge(key: str) -> SafeString:
+    """A status as a small label whose colour repeats what its words say."""
+    text, tone = words.status(key)
+    return format_html('<span class="badge badge-{}">{}</span>', tone, text)
+
+
+@register.filter
+def lookup(mapping: dict[str, object], key: str) -> object:
+    """`{{ mapping|lookup:key }}`, empty when it is not there."""
+    return mapping.get(key, "")
+
+
+@register.filter
+def amount_due(invoice: object, reader: object = None) -> str:
+    """What is due on an invoice of the facts, in its own currency."""
+    return _reader(reader).minor(getattr(invoice, "amount_due_minor", 0), getattr(invoice, "currency", ""))
+
+
+@register.filter
+def mrr(subscription: object, reader: object = None) -> str:
+    """What a subscription brings in a month."""
+    return _reader(reader).minor(getattr(subscription, "mrr_minor", 0), getattr(subscription, "currency", ""))
+
+
+@register.filter
+def promised(promise: object, reader: object = None) -> str:
+    """The amount of a promise."""
+    return _reader(reader).minor(getattr(promise, "amount_minor", 0), getattr(promise, "currency", ""))
+
+
+_TIMELINE_ICONS = {
+    "payment": "credit_card", "attempt": "credit_card", "message": "mail", "contact": "mail", "sms": "sms", "call": "call", "note": "sticky_note_2",
+    "promise": "handshake", "ticket": "confirmation_number", "event": "webhook", "decision": "gavel", "execution": "outbox", "outcome": "payments",
+    "proposal": "draft", "case": "folder", "failure": "credit_card_off", "step": "trip_origin",
+}  # fmt: skip
+
+
+@register.filter
+def timeline_icon(kind: str) -> str:
+    """The symbol of an entry of the timeline."""
+    return _TIMELINE_ICONS.get(kind, "circle")

@@ -1,0 +1,314 @@
+"""What people do with a proposal. Each call locks case → proposal, checks, moves one step and writes it to the ledger, in one transaction.
+
+Each raises `Refused` with a sentence, and then nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from approvals import states
+from approvals.companions import hold_native_dunning
+from approvals.contract import Words
+from approvals.ledger_notes import note_proposal
+from approvals.models import Contact, Decision, Execution, Proposal, Revision
+from approvals.people import Refused, Role, role_of
+from approvals.policy import gate
+from approvals.revisions import new_revision, read_words, sealed_draft_findings
+from approvals.signals import redraft_wanted
+from audit.actor import Actor, person
+from billing_ai.facts.queries import facts_hash as facts_hash_of
+from billing_ai.kernel import clock, ids
+from billing_ai.work.models import Lane, Leased
+from billing_ai.work.wake import wake
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+REJECT_REASONS: dict[str, str] = {
+    "wrong_tone": "The tone does not fit this customer",
+    "wrong_facts": "Something in it is not right",
+    "wrong_time": "Not now",
+    "wrong_channel": "Another channel would be better",
+    "known_issue": "There is a known problem on our side",
+    "customer_spoke": "I have spoken with the customer",
+    "not_worth_it": "Not worth pursuing",
+    "other": "Another reason (see the note)",
+}
+
+
+def approve(
+    proposal_id: UUID, user: User, *, content_hash: str, facts_hash: str, note: str = "", later: timedelta = timedelta(0)
+) -> Proposal:
+    """Approve exactly what was seen: the revision and the facts whose hashes the page showed. `later` staggers a release of many."""
+    role = role_of(user)
+    with transaction.atomic():
+        case, proposal = states.lock_proposal(proposal_id)
+        if proposal.status not in states.FOR_PEOPLE:
+            raise Refused(
+                "already_decided",
+                f"Nothing was approved: this was {states.words(proposal.status)} meanwhile. {proposal.status_reason}".strip(),
+            )
+        if proposal.expires_at <= clock.now():
+            raise Refused(
+                "expired", "Nothing was approved: the proposal has expired. A new one is drafted when the case is looked at again."
+            )
+        revision = _current(proposal)
+        if revision.content_hash != content_hash:
+            raise Refused("stale_revision", "Nothing was approved: someone has edited this since you opened it. Read the new text first.")
+        if facts_hash_of(proposal.chargebee_invoice_id) != facts_hash:
+            raise Refused(
+                "stale_facts", "Nothing was approved: the invoice or the customer has changed since you opened this page. Look again."
+            )
+        _refuse_open_findings(revision)
+        verdict = gate.judge(proposal, moment="approve", now=clock.now(), approver=user)
+        proposal.verdict = {"checks": [check.as_json() for check in verdict.checks]}
+        proposal.role_needed, proposal.approvals_needed = verdict.role_needed, verdict.approvals_needed
+        if verdict.blocking:
+            raise Refused(verdict.blocking[0].rule, f"Nothing was approved: {verdict.blocking[0].sentence}")
+        earlier = list(proposal.decisions.filter(kind="approve", revision=revision).values_list("by_id", "role"))
+        if any(by == user.pk for by, _ in earlier):
+            raise Refused("same_person", "You have approved this already; a second person has to.")
+        if verdict.role_needed == "lead" and role != "lead" and not (verdict.approvals_needed > 1 and not earlier):
+            raise Refused("over_limit", "This amount is above your limit. Escalate the case to a lead.")
+        if verdict.approvals_needed > 1 and earlier and role != "lead":
+            raise Refused("needs_lead", "The second approval has to come from a lead.")
+        _decide(proposal, revision, "approve", user, role, facts_hash=facts_hash, note=note)
+        seen = {"revision": revision.number, "content_hash": content_hash, "facts_hash": facts_hash, "role": role}
+        if len(earlier) + 1 < verdict.approvals_needed:
+            states.move(
+                proposal,
+                states.SECOND,
+                person(user),
+                user=user,
+                kind="proposal.approved_first",
+                data=seen,
+                reason="waits for a second person",
+            )
+            return proposal
+        states.move(proposal, states.APPROVED, person(user), user=user, data=seen)
+        make_ready(proposal, delay=_send_delay(proposal) + later, not_before_check=verdict.not_before)
+        if proposal.action == "collect_payment":
+            hold_native_dunning(case, proposal, person(user), user)
+        if case.owner_id is None:
+            case.owner = user
+            case.save(update_fields=["owner"])
+        return proposal
+
+
+def edit(
+    proposal_id: UUID,
+    user: User,
+    *,
+    base_revision_id: int,
+    subject: str | None = None,
+    body: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+) -> Revision:
+    """Make a new revision on top of `base_revision_id`; earlier approvals do not count for it. Nobody's edit is ever overwritten."""
+    role = role_of(user)
+    base = Revision.objects.select_related("proposal").filter(pk=base_revision_id, proposal_id=proposal_id).first()
+    if base is None:
+        raise Refused("no_such_revision", "The text that you edited does not exist.")
+    old = read_words(base)
+    words = None
+    if old is not None:
+        words = Words(old.channel, old.language, old.tone, old.subject if subject is None else subject, old.body if body is None else body)
+    # Reads the customer's name live, so before the transaction.
+    findings = sealed_draft_findings(base.proposal, words) if words is not None else []
+    with transaction.atomic():
+        _, proposal = states.lock_proposal(proposal_id)
+        if proposal.status not in states.FOR_PEOPLE:
+            raise Refused("already_decided", f"Your edit was not kept: this was {states.words(proposal.status)} meanwhile.")
+        if proposal.current_id != base_revision_id:
+            raise Refused(
+                "stale_revision",
+                "Your edit was not kept: someone else has edited this text meanwhile. Yours is still on your screen; compare both.",
+            )
+        revision = new_revision(proposal, {**base.payload, **(payload or {})}, words, author=user, findings=findings)
+        _decide(proposal, revision, "edit", user, role, facts_hash=proposal.facts_hash)
+        states.move(
+            proposal,
+            states.WAITING,
+            person(user),
+            user=user,
+            kind="proposal.edited",
+            data={"revision": revision.number, "content_hash": revision.content_hash, "findings": [f["rule"] for f in findings]},
+        )
+        return revision
+
+
+def reject(proposal_id: UUID, user: User, *, reason_code: str, note: str = "", instruction: str = "") -> Proposal:
+    """Say no, with a reason; an instruction has the agent draft again."""
+    role = role_of(user)
+    if reason_code not in REJECT_REASONS:
+        raise Refused("unknown_reason", f"Choose one of: {', '.join(REJECT_REASONS)}.")
+    with transaction.atomic():
+        _, proposal = states.lock_proposal(proposal_id)
+        _decide(proposal, _current(proposal), "reject", user, role, facts_hash=proposal.facts_hash, reason_code=reason_code, note=note)
+        states.move(
+            proposal, states.REJECTED, person(user), user=user, reason=REJECT_REASONS[reason_code], data={"reason_code": reason_code}
+        )
+        if instruction.strip():
+            redraft_wanted.send(sender=Proposal, proposal=proposal, instruction=instruction.strip()[:500], user=user)
+        return proposal
+
+
+def undo(proposal_id: UUID, user: User) -> Proposal:
+    """Take an approval back while nothing has been sent yet."""
+    role_of(user)
+    with transaction.atomic():
+        _, proposal = states.lock_proposal(proposal_id)
+        execution = Execution.objects.select_for_update().filter(proposal=proposal).first()
+        if (
+            proposal.status != states.APPROVED
+            or execution is None
+            or execution.status != Leased.WAITING
+            or execution.first_sent_at is not None
+        ):
+            raise Refused("too_late", f"It is too late to undo: this was {states.words(proposal.status)}.")
+        _park_effect(execution, "undone")
+        proposal.decisions.filter(kind="approve", revision=proposal.current).update(kind="undone")
+        states.move(proposal, states.WAITING, person(user), user=user, kind="proposal.undone")
+        return proposal
+
+
+def withdraw(proposal: Proposal, actor: Actor, reason: str, *, to: str = states.WITHDRAWN, user: User | None = None) -> bool:
+    """Stop a proposal whose case is locked by the caller. False when it has been called already, and so cannot be stopped."""
+    if proposal.status not in states.STOPPABLE:
+        return False
+    execution = Execution.objects.select_for_update().filter(proposal=proposal).first()
+    if execution is not None:
+        if execution.status not in (Leased.WAITING, Leased.LEASED, Leased.PARKED) or execution.first_sent_at is not None:
+            return False
+        _park_effect(execution, reason)
+    states.move(proposal, to, actor, reason=reason, user=user)
+    return True
+
+
+def settle_unknown(proposal_id: UUID, user: User, *, happened: bool, note: str) -> Proposal:
+    """A person says what became of a call whose answer was lost, after looking in the other system."""
+    role = role_of(user)
+    if not note.strip():
+        raise Refused("note_needed", "Say where you looked and what you saw.")
+    with transaction.atomic():
+        _, proposal = states.lock_proposal(proposal_id)
+        execution = Execution.objects.select_for_update().filter(proposal=proposal).first()
+        if proposal.status != states.UNKNOWN or execution is None:
+            raise Refused("already_decided", f"This was {states.words(proposal.status)} meanwhile.")
+        execution.status = Leased.DONE if happened else Execution.FAILED
+        execution.settled_by, execution.finished_at, execution.reason = f"person:{user.pk}", clock.now(), note
+        execution.save()
+        if happened and proposal.action == "send_message":
+            # It reached the customer, so it counts as a contact.
+            channel = str(execution.request.get("channel", "email"))
+            defaults = {"chargebee_customer_id": proposal.chargebee_customer_id, "case": proposal.case, "channel": channel}
+            Contact.objects.get_or_create(execution=execution, defaults=defaults)
+        _decide(proposal, _current(proposal), "settle", user, role, facts_hash=proposal.facts_hash, note=note)
+        states.move(
+            proposal, states.DONE if happened else states.FAILED, person(user), user=user, reason=note, kind="proposal.settled_by_person"
+        )
+        return proposal
+
+
+def make_ready(proposal: Proposal, *, delay: timedelta, not_before_check: Any = None) -> Execution:
+    """The one effect of an approved proposal, waiting for its time. Called inside the approving transaction."""
+    moments = [clock.now() + delay, *(moment for moment in (proposal.not_before, not_before_check) if moment is not None)]
+    execution = Execution.objects.filter(proposal=proposal).first()
+    if execution is None:
+        # A step that came to nothing may be proposed anew; its effect is then another one, with another key.
+        generation = Execution.objects.filter(
+            proposal__chargebee_invoice_id=proposal.chargebee_invoice_id, action=proposal.action, proposal__step=proposal.step
+        ).count()
+        key = ids.effect_key(proposal.chargebee_customer_id, proposal.chargebee_invoice_id, proposal.action, proposal.step, generation)
+        execution = Execution(proposal=proposal, action=proposal.action, business_key=key, idempotency_key=key, trace_id=proposal.trace_id)
+    execution.status, execution.reason, execution.lane = Leased.WAITING, "", Lane.PERSON
+    execution.not_before = max(moments)
+    execution.save()
+    note_proposal("execution.ready", proposal, _system(), {"not_before": execution.not_before.isoformat()})
+    wake("approvals.execute_due")
+    return execution
+
+
+def _system() -> Actor:
+    return Actor("system", "approvals", "approvals")
+
+
+def _current(proposal: Proposal) -> Revision:
+    if proposal.current is None:
+        raise Refused("no_revision", "This proposal has no text or values to decide on.")
+    return proposal.current
+
+
+def _refuse_open_findings(revision: Revision) -> None:
+    blocking = [finding for finding in revision.findings if finding.get("severity") == "block"]
+    if blocking:
+        raise Refused(
+            "draft_not_allowed",
+            f"The text may not be sent: {blocking[0]['rule'].replace('_', ' ')} ({blocking[0]['expected']}). Edit it first.",
+        )
+
+
+def _decide(
+    proposal: Proposal, revision: Revision, kind: str, user: User, role: Role, *, facts_hash: str, reason_code: str = "", note: str = ""
+) -> Decision:
+    return Decision.objects.create(
+        proposal=proposal,
+        revision=revision,
+        kind=kind,
+        by=user,
+        role=role,
+        reason_code=reason_code,
+        note=note,
+        content_hash=revision.content_hash,
+        facts_hash=facts_hash,
+    )
+
+
+def _park_effect(execution: Execution, reason: str) -> None:
+    execution.status, execution.reason, execution.lease_until = Execution.WITHDRAWN, reason, None
+    execution.save()
+
+
+def _send_delay(proposal: Proposal) -> timedelta:
+    """Messages wait, so that they can be undone; the rest has its own time."""
+    return timedelta(seconds=settings.SEND_DELAY_SECONDS if proposal.action in ("send_message",) else 0)
+
+
+def replay_parked(execution_id: int, user: User, note: str) -> Execution:
+    """Let a parked effect try again: what stopped it has been mended."""
+    return _unpark(execution_id, user, note, drop=False)
+
+
+def drop_parked(execution_id: int, user: User, note: str) -> Execution:
+    """Give a parked effect up, with a reason."""
+    return _unpark(execution_id, user, note, drop=True)
+
+
+def _unpark(execution_id: int, user: User, note: str, *, drop: bool) -> Execution:
+    role_of(user)
+    if not note.strip():
+        raise Refused("note_needed", "Say why.")
+    proposal_id = Execution.objects.filter(pk=execution_id).values_list("proposal_id", flat=True).first()
+    if proposal_id is None:
+        raise Refused("no_such_execution", "This execution does not exist.")
+    with transaction.atomic():
+        _, proposal = states.lock_proposal(proposal_id)
+        execution = Execution.objects.select_for_update().get(pk=execution_id)
+        if execution.status != Leased.PARKED:
+            raise Refused("not_parked", f"It is not parked; it is {execution.status}.")
+        if drop:
+            _park_effect(execution, note)
+            states.move(proposal, states.WITHDRAWN, person(user), user=user, reason=note, kind="execution.dropped")
+        else:
+            execution.status, execution.not_before, execution.max_attempts = Leased.WAITING, clock.now(), execution.attempt + 8
+            execution.save()
+            note_proposal("execution.replayed", proposal, person(user), {"why": note[:300]})
+            wake("approvals.execute_due")
+        return execution

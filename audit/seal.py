@@ -1,0 +1,135 @@
+"""Words that belong to a customer, sealed under that customer's own key. Dropping the key erases the words and leaves the chain whole."""
+
+from __future__ import annotations
+
+import os
+
+from django.conf import settings
+from django.db import transaction
+
+from audit import keys, ledger
+from audit.actor import Actor, current_trace_id
+from audit.models import CustomerKey, RetiredSecret
+from billing_ai.kernel import clock
+from billing_ai.kernel.ids import new_trace_id
+
+ERASURE_REASONS = ("customer_request", "retention", "contract_end", "entered_in_error")
+"""Why a customer may be erased. A closed list, because free text could name the very person who is erased."""
+
+_BATCH = 500
+
+
+class Erased(Exception):
+    """The customer's key was dropped: nothing sealed for them can be read or written any more."""
+
+
+def seal(customer_id: str, text: str) -> bytes:
+    """`text` under the customer's key (made on first use), bound to that customer. Raises Erased, MasterKeyMissing."""
+    return keys.encrypt(_key_for_sealing(customer_id), text.encode(), _bound(customer_id))
+
+
+def unseal(customer_id: str, blob: bytes | memoryview) -> str:
+    """The text that was sealed for this customer. Raises Erased, Forged (changed, or another customer's), MasterKeyMissing."""
+    row = CustomerKey.objects.filter(pk=customer_id).first()
+    if row is None:
+        raise keys.Forged(f"nothing was ever sealed for customer {customer_id}")
+    return keys.decrypt(_unwrapped(row), blob, _bound(customer_id)).decode()
+
+
+def is_erased(customer_id: str) -> bool:
+    """Whether the customer's words are gone for good."""
+    return CustomerKey.objects.filter(pk=customer_id, erased_at__isnull=False).exists()
+
+
+def erase_customer(customer_id: str, actor: Actor, reason: str) -> bool:
+    """Drop the customer's key and write that down; False when it was dropped before, and then nothing is written.
+
+    Raises ValueError for a reason outside `ERASURE_REASONS`. Backups made earlier still hold the wrapped key until they expire.
+    """
+    if reason not in ERASURE_REASONS:
+        raise ValueError(f"reason {reason!r} is none of {', '.join(ERASURE_REASONS)}")
+    if not customer_id:
+        raise ValueError("no customer id")
+    now = clock.now()
+    with transaction.atomic():
+        # A customer for whom nothing was sealed yet gets a row too: nothing may be sealed for them later.
+        CustomerKey.objects.bulk_create([CustomerKey(pk=customer_id, wrapped=b"", created_at=now)], ignore_conflicts=True)
+        row = CustomerKey.objects.select_for_update().get(pk=customer_id)
+        if row.erased_at is not None:
+            return False
+        row.wrapped, row.wrapped_by, row.erased_at = b"", "", now
+        row.save(update_fields=["wrapped", "wrapped_by", "erased_at"])
+        ledger.append(
+            "customer.erased",
+            actor=actor,
+            trace_id=current_trace_id() or new_trace_id(),
+            subject=("customer", customer_id),
+            customer_id=customer_id,
+            data={"reason": reason},
+        )
+    return True
+
+
+def rotate_master_key(actor: Actor) -> int:
+    """Wrap every key anew under the present master key, in batches, while work goes on. Gives how many were wrapped.
+
+    Afterwards MASTER_KEYS_OLD may be emptied: the old keys' audit secrets are kept, so old marks and signatures stay checkable.
+    Raises MasterKeyMissing when a key hangs from a master that the settings do not hold; what was wrapped until then stays valid.
+    """
+    present = keys.fingerprint(settings.MASTER_KEY)
+    moved = _rewrap_retired(present)
+    while batch := list(CustomerKey.objects.filter(erased_at__isnull=True).exclude(wrapped_by=present).order_by("pk")[:_BATCH]):
+        for row in batch:
+            wrapped, wrapped_by = keys.wrap(_unwrapped(row), row.pk)
+            # Guarded by the old fingerprint and by "not erased": an erasure that happens meanwhile stays an erasure.
+            moved += CustomerKey.objects.filter(pk=row.pk, wrapped_by=row.wrapped_by, erased_at__isnull=True).update(
+                wrapped=wrapped, wrapped_by=wrapped_by
+            )
+    with transaction.atomic():
+        ledger.append(
+            "master_key.rotated",
+            actor=actor,
+            trace_id=current_trace_id() or new_trace_id(),
+            subject=("master_key", present),
+            data={"keys_wrapped": moved},
+        )
+    return moved
+
+
+def _rewrap_retired(present: str) -> int:
+    for name, master in list(keys.masters().items())[1:]:
+        wrapped, wrapped_by = keys.wrap(keys.audit_secret(master), f"retired:{name}")
+        RetiredSecret.objects.bulk_create(
+            [RetiredSecret(fingerprint=name, wrapped=wrapped, wrapped_by=wrapped_by, retired_at=clock.now())], ignore_conflicts=True
+        )
+    moved = 0
+    for row in RetiredSecret.objects.exclude(wrapped_by=present):
+        label = f"retired:{row.fingerprint}"
+        row.wrapped, row.wrapped_by = keys.wrap(keys.unwrap(row.wrapped, row.wrapped_by, label), label)
+        row.save()
+        moved += 1
+    return moved
+
+
+def _key_for_sealing(customer_id: str) -> bytes:
+    if not customer_id:
+        raise ValueError("no customer id")
+    row = CustomerKey.objects.filter(pk=customer_id).first()
+    if row is None:
+        wrapped, wrapped_by = keys.wrap(os.urandom(32), customer_id)
+        # Two at once: the first row stands and both read it.
+        CustomerKey.objects.bulk_create(
+            [CustomerKey(pk=customer_id, wrapped=wrapped, wrapped_by=wrapped_by, created_at=clock.now())], ignore_conflicts=True
+        )
+        row = CustomerKey.objects.get(pk=customer_id)
+    return _unwrapped(row)
+
+
+def _unwrapped(row: CustomerKey) -> bytes:
+    if row.erased_at is not None:
+        raise Erased(f"customer {row.pk} was erased on {row.erased_at:%Y-%m-%d}")
+    return keys.unwrap(row.wrapped, row.wrapped_by, row.pk)
+
+
+def _bound(customer_id: str) -> bytes:
+    return b"sealed-words:" + customer_id.encode()

@@ -1,0 +1,75 @@
+"""Celery: beat and wake-ups. No task holds business timing; rows do (`not_before`), and sweeps find them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_ai.settings")
+from django.conf import settings
+
+app = Celery("billing_ai")
+
+
+def _broker() -> dict[str, Any]:
+    if settings.REDIS_URL:
+        # A frozen Redis must not freeze us: kombu's own defaults wait for ever.
+        options = {"socket_timeout": 10, "socket_connect_timeout": 2, "socket_keepalive": True, "health_check_interval": 20}
+        return {"broker_url": settings.REDIS_URL, "broker_transport_options": {**options, "global_keyprefix": "billing-ai:"}}
+    folder = settings.VAR_DIR / "broker"
+    for name in ("queue", "control"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    queue = str(folder / "queue")
+    return {
+        "broker_url": "filesystem://",
+        "broker_transport_options": {"data_folder_in": queue, "data_folder_out": queue, "control_folder": str(folder / "control")},
+    }
+
+
+_every = settings.SECONDS_BETWEEN_SWEEPS
+app.conf.update(
+    **_broker(),
+    task_ignore_result=True,
+    result_backend=None,
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    task_time_limit=240,
+    task_soft_time_limit=200,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    task_serializer="json",
+    accept_content=["json"],
+    timezone="UTC",
+    worker_hijack_root_logger=False,
+    beat_schedule_filename=str(settings.VAR_DIR / "beat-schedule"),
+    beat_schedule={
+        "inbox": {"task": "inbox.process", "schedule": _every},
+        "agents": {"task": "agents.tick", "schedule": _every},
+        "executions": {"task": "approvals.execute_due", "schedule": _every},
+        "housekeeping": {"task": "approvals.housekeeping", "schedule": max(15.0, _every * 6)},
+        "reconcile": {"task": "inbox.reconcile", "schedule": max(30.0, _every * 30)},
+        "audit": {"task": "inbox.checkpoint_audit", "schedule": max(10.0, _every * 6)},
+    },
+)
+app.autodiscover_tasks(["billing_ai.inbox", "agents", "approvals"])
+
+
+@setup_logging.connect
+def _use_our_logging(**_: Any) -> None:
+    """Workers log as the settings say; Celery's own format would hide the trace id."""
+    import logging.config
+
+    logging.config.dictConfig(settings.LOGGING)
+
+
+@worker_init.connect
+def _load_before_the_fork(**_: Any) -> None:
+    """What is large and read-only is loaded once, in the parent: the children share its memory, and the first draft need not wait for it."""
+    from agents.platform.llm import gateway
+    from approvals.drafts import language_rules
+
+    language_rules.warm_up()
+    gateway.preload()

@@ -1,0 +1,139 @@
+"""The page “Today”: what waits, what is at risk, what came in, and whether everything runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest
+
+from approvals.admin.queue_query import count_text, view_counts
+from approvals.models import KillSwitch
+from approvals.wording import words
+from approvals.wording.reader import Reader, reader_of
+from billing_ai.console.charts import lying_bars, standing_bars
+from billing_ai.console.figures import Figures, figures
+from billing_ai.kernel import clock
+
+_LATE = timedelta(minutes=5)
+"""A sweep that has not run for so long, or news that has waited so long, is worth a look."""
+
+
+def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's callback for the admin's index."""
+    reader = reader_of(request)
+    if not request.user.has_perm("approvals.view_case"):
+        return {**context, "reader": reader, "title": "Today", "may_see": False}
+    today = reader.today()
+    known = figures(datetime(today.year, today.month, 1, tzinfo=reader.zone))
+    counts = view_counts(request.user, reader)  # type: ignore[arg-type]  # the admin lets only stored users in
+    switches = {switch.scope: switch for switch in KillSwitch.objects.select_related("changed_by")}
+    parked = sum(known.counts[key] for key in ("event", "run", "execution"))
+    return {
+        **context,
+        "title": "Today",
+        "reader": reader,
+        "may_see": True,
+        "known": known,
+        "tiles": [
+            ("To decide", count_text(counts["all"]), "?", counts["all"] > 0),
+            ("Mine", count_text(counts["mine"]), "?view=mine", False),
+            ("Due today", count_text(counts["due"]), "?view=due", False),
+            ("Promises broken", count_text(counts["broken"]), "?view=broken", False),
+            ("Second approval", count_text(counts["second"]), "?view=second", False),
+            ("Escalated", count_text(counts["escalated"]), "?view=escalated", False),
+        ],
+        "parked": count_text(parked),
+        "observed": count_text(known.counts["observed"]),
+        "at_risk": _sums(known.at_risk, reader),
+        "recovered": _sums(known.recovered, reader),
+        "charts": _charts(known, reader),
+        "spend": _spend(known, reader),
+        "health": _health(known, reader),
+        "switch_all": switches.get("all"),
+        "switches_on": [switch for switch in switches.values() if switch.is_on],
+        "agents": sorted({phase.agent for phase in known.phases} | {row["agent"] for row in known.runs} | {"dunning"}),
+        "may_switch": request.user.has_perm("approvals.change_rules"),
+    }
+
+
+def _sums(money: dict[str, int], reader: Reader) -> list[str]:
+    return [reader.minor(minor, currency) for currency, minor in sorted(money.items(), key=lambda row: row[0])]
+
+
+def _charts(known: Figures, reader: Reader) -> list[dict[str, Any]]:
+    def ready(title: str, empty: str, rows: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+        bars = [(label, row["count"], reader.number(row["count"])) for label, row in rows]
+        table = [(label, reader.number(row["count"]), _sums(row["money"], reader)) for label, row in rows]
+        return {"title": title, "empty": empty, "chart": lying_bars(bars), "table": table}
+
+    reasons = sorted(known.by_reason.items(), key=lambda item: -item[1]["count"])[:8]
+    steps = sorted(known.by_step.items(), key=lambda item: -item[1]["count"])
+    attempts = sorted(known.by_attempt.items())[:8]
+    return [
+        ready(
+            "Recovered this month, by reason of the failure",
+            "Nothing has come in this month yet.",
+            [(words.category(key).replace(", no reason given", ""), row) for key, row in reasons],
+        ),
+        ready(
+            "Recovered this month, by what brought it in",
+            "Nothing has come in this month yet.",
+            [(words.CREDITED.get(k, words.plain(k)), row) for k, row in steps],
+        ),
+        ready(
+            "Recovered this month, by attempt",
+            "Nothing has come in this month yet.",
+            [(f"Attempt {key}" if key else "Without an attempt", row) for key, row in attempts],
+        ),
+    ]
+
+
+def _spend(known: Figures, reader: Reader) -> dict[str, Any]:
+    days = [clock.now().date() - timedelta(days=back) for back in range(13, -1, -1)]
+    per_day = {day: sum(row[2] for row in known.spend if row[0] == day) for day in days}
+    calls = sum(row[3] for row in known.spend)
+    rows = [(f"{day.day}", per_day[day] / 1_000_000, f"${per_day[day] / 1_000_000:,.4f}") for day in days]
+    return {
+        "chart": standing_bars(rows),
+        "table": [(reader.day(day), f"${per_day[day] / 1_000_000:,.4f}") for day in days],
+        "total": f"${sum(per_day.values()) / 1_000_000:,.2f}",
+        "calls": reader.number(calls),
+        "unknown": sum(row[4] for row in known.spend),
+        "has_any": bool(calls),
+    }
+
+
+def _health(known: Figures, reader: Reader) -> list[dict[str, str]]:
+    now, counts = clock.now(), known.counts
+    rows = [
+        {
+            "light": "warn" if known.oldest_event and now - known.oldest_event > _LATE else "",
+            "title": "News from Chargebee",
+            "said": f"the last came {reader.ago(known.newest_event)}" if known.newest_event else "none has come yet",
+            "more": f"{count_text(counts['events_waiting'])} waiting"
+            + (f", the oldest since {reader.ago(known.oldest_event)}" if known.oldest_event else ""),
+        },
+        {"light": "", "title": "Agents", "said": f"{count_text(counts['runs_waiting'])} runs waiting", "more": ""},
+        {"light": "", "title": "Approved and due", "said": f"{count_text(counts['executions_waiting'])} waiting to go out", "more": ""},
+    ]
+    for kind, title in (("event", "Parked events"), ("run", "Parked runs"), ("execution", "Calls that a person must settle")):
+        rows.append(
+            {
+                "light": "bad" if counts[kind] else "",
+                "title": title,
+                "said": count_text(counts[kind]) if counts[kind] else "none",
+                "more": "",
+            }
+        )
+    for tick in known.ticks:
+        late = tick.finished_at is None or (tick.started_at is not None and tick.finished_at < tick.started_at - _LATE)
+        rows.append(
+            {
+                "light": "warn" if late else "",
+                "title": f"Sweep: {words.plain(tick.schedule)}",
+                "said": f"ran {reader.ago(tick.finished_at)}" if tick.finished_at else "has not finished yet",
+                "more": tick.result,
+            }
+        )
+    return rows

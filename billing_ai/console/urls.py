@@ -1,0 +1,15 @@
+"""The console's addresses, those of the approvals room included."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from approvals.admin.urls import urlpatterns as approvals_pages
+from billing_ai.console import parked
+
+app_name = "console"
+urlpatterns = [
+    *approvals_pages,
+    path("parked/", parked.parked, name="parked"),
+    path("parked/<slug:kind>/<str:pk>/", parked.decide, name="decide_parked"),
+]

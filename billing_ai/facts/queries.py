@@ -1,0 +1,88 @@
+"""Questions that decisions ask of the facts. Reads only."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from billing_ai.facts.models import Customer, Invoice, PaymentSource, Subscription, Transaction
+from billing_ai.kernel import clock
+from billing_ai.kernel.errors import StaleFacts
+from billing_ai.kernel.ids import content_hash
+
+FRESH_FOR = timedelta(minutes=15)
+OPEN_INVOICE = ("payment_due", "not_paid", "posted")
+
+
+def fresh_invoice(invoice_id: str, *, now: datetime | None = None) -> Invoice:
+    """The invoice as fetched at most 15 minutes ago. Raises StaleFacts when it is missing or older."""
+    row = Invoice.objects.filter(pk=invoice_id).first()
+    moment = now or clock.now()
+    if row is None or moment - row.fetched_at > FRESH_FOR:
+        raise StaleFacts(f"invoice {invoice_id}")
+    return row
+
+
+def is_open(invoice: Invoice) -> bool:
+    """Something is owed on it, and Chargebee would take a payment."""
+    return invoice.status in OPEN_INVOICE and invoice.amount_due_minor > 0 and not invoice.is_deleted
+
+
+def facts_hash(invoice_id: str) -> str:
+    """A hash over everything that, if it changed, would make an approval of something on this invoice wrong."""
+    invoice = Invoice.objects.filter(pk=invoice_id).first()
+    customer = Customer.objects.filter(pk=invoice.chargebee_customer_id).first() if invoice else None
+    return content_hash(
+        {
+            "invoice": [
+                invoice.pk,
+                invoice.status,
+                invoice.currency,
+                invoice.amount_due_minor,
+                str(invoice.due_on),
+                invoice.has_dispute,
+                invoice.is_deleted,
+            ]
+            if invoice
+            else None,
+            "customer": [
+                customer.pk,
+                customer.locale,
+                customer.has_email,
+                customer.has_phone,
+                customer.email_consent,
+                customer.sms_consent,
+                customer.primary_payment_source_id,
+                customer.is_deleted,
+            ]
+            if customer
+            else None,
+        }
+    )
+
+
+def open_invoices(customer_id: str) -> list[Invoice]:
+    """What the customer owes, oldest first."""
+    return list(
+        Invoice.objects.filter(
+            chargebee_customer_id=customer_id, status__in=OPEN_INVOICE, amount_due_minor__gt=0, is_deleted=False
+        ).order_by("due_on", "pk")
+    )
+
+
+def payments(customer_id: str) -> list[Transaction]:
+    """Every payment of the customer, tried or done, newest first, at most 200."""
+    return list(
+        Transaction.objects.filter(chargebee_customer_id=customer_id, kind="payment", is_deleted=False).order_by("-happened_at", "-pk")[
+            :200
+        ]
+    )
+
+
+def subscriptions(customer_id: str) -> list[Subscription]:
+    """The customer's subscriptions, newest first."""
+    return list(Subscription.objects.filter(chargebee_customer_id=customer_id, is_deleted=False).order_by("-started_at"))
+
+
+def payment_sources(customer_id: str) -> list[PaymentSource]:
+    """The customer's payment sources."""
+    return list(PaymentSource.objects.filter(chargebee_customer_id=customer_id, is_deleted=False).order_by("pk"))

@@ -1,0 +1,76 @@
+"""What one event sets off: the facts are fetched anew, outcomes are settled, and the agents that want it get a run."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import transaction
+
+from agents import runs
+from approvals import outcomes
+from approvals.policy import retry_ledger
+from audit import ledger
+from audit.actor import acting, chargebee
+from billing_ai.facts import sync
+from billing_ai.inbox.models import Event
+from billing_ai.kernel import clock
+from billing_ai.kernel.errors import Retryable, Terminal, Unknown
+from billing_ai.work import claims
+
+logger = logging.getLogger(__name__)
+LEASE = timedelta(minutes=3)
+
+
+def process_due(limit: int = 20) -> int:
+    """Claim and route up to `limit` events. Returns how many were claimed."""
+    rows = claims.claim(Event, limit, LEASE)
+    for event in rows:
+        with acting(chargebee(), event.trace_id):
+            try:
+                route(event)
+            except SoftTimeLimitExceeded:
+                raise
+            except Exception as error:
+                # Whatever one event sets off must not hold up the others of its batch, which would lose an attempt each time.
+                logger.exception("event.failed", extra={"event_id": event.chargebee_event_id})
+                claims.put_back(event, claims.backoff(event.attempt), f"{type(error).__name__} while it was routed; the log has the trace")
+    return len(rows)
+
+
+def route(event: Event) -> None:
+    """One claimed event, whatever it holds: it ends done, waiting again, or parked with a reason that a person can read."""
+    try:
+        refreshed = sync.refresh(event.chargebee_customer_id, sync.ids_of(event.resources, "invoice"))
+    except (Retryable, Unknown) as error:
+        wait = error.after if isinstance(error, Retryable) else timedelta(seconds=30)
+        claims.put_back(event, max(wait, claims.backoff(event.attempt)), error.sentence)
+        return
+    except Terminal as error:
+        claims.park(event, f"{error.code}: {error.sentence}")
+        return
+    except (ValueError, TypeError, KeyError) as error:
+        # An answer in a shape that nobody foresaw must not stop the queue, and must not be lost either.
+        logger.exception("event.not_understood", extra={"event_id": event.chargebee_event_id})
+        claims.park(event, f"Chargebee's answer could not be understood: {type(error).__name__}: {error}"[:500])
+        return
+    customer_id = refreshed.customer_id or event.chargebee_customer_id
+    with transaction.atomic():
+        if event.event_type == "customer_deleted":
+            sync.mark_deleted(customer_id)
+        if customer_id:
+            retry_ledger.record_from_transactions(customer_id)
+            outcomes.settle(customer_id, event_id=event.chargebee_event_id)
+        started = runs.start_for_event(event.event_type, event.chargebee_event_id, event.trace_id, customer_id, refreshed.invoice_ids)
+        note = f"gone: {', '.join(refreshed.gone)}" if refreshed.gone else event.reason
+        if claims.complete(event, reason=note, finished_at=clock.now()):
+            ledger.append(
+                "event.routed",
+                actor=chargebee(),
+                trace_id=event.trace_id,
+                subject=("event", event.chargebee_event_id),
+                event_id=event.chargebee_event_id,
+                customer_id=customer_id,
+                data={"type": event.event_type, "runs": started, "invoices": list(refreshed.invoice_ids)[:20]},
+            )

@@ -1,0 +1,42 @@
+"""Wake-ups and sweeps of the inbox."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.conf import settings
+
+from audit.checkpoints import checkpoint
+from billing_ai.inbox import reconcile as reconciling
+from billing_ai.inbox import routing
+from billing_ai.inbox.models import Event
+from billing_ai.work import claims
+
+_FULL = 20
+
+
+@shared_task(name="inbox.process")
+def process() -> None:
+    """Route what is due, until nothing is."""
+    while routing.process_due(_FULL) == _FULL:
+        pass
+    claims.park_exhausted(Event)
+
+
+@shared_task(name="inbox.reconcile")
+def reconcile() -> None:
+    """Ask Chargebee for its own list of events and of changed invoices, and store what never arrived."""
+    every = timedelta(seconds=max(30.0, settings.SECONDS_BETWEEN_SWEEPS * 30))
+    tick = claims.claim_tick("inbox.reconcile", every)
+    if tick is not None:
+        claims.finish_tick(tick, reconciling.run())
+
+
+@shared_task(name="inbox.checkpoint_audit")
+def checkpoint_audit() -> None:
+    """Write the head of the audit ledger to where the database's owner cannot change it."""
+    tick = claims.claim_tick("audit.checkpoint", timedelta(seconds=max(10.0, settings.SECONDS_BETWEEN_SWEEPS * 6)))
+    if tick is not None:
+        found = checkpoint()
+        claims.finish_tick(tick, "nothing new" if found is None else str(found))

@@ -1,0 +1,102 @@
+"""The discipline around each call to Chargebee: the circuit, the budget, retries where they cannot do harm, and the closed table of errors."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+from billing_ai.integrations import http
+from billing_ai.integrations.chargebee import budget, circuit
+from billing_ai.integrations.chargebee.errors import SETTLED_BY_A_LOOK, meaning_of
+from billing_ai.kernel.errors import OutsideError, Retryable, Unknown
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_WAITS_BEFORE_RETRY = (0.3, 1.0)
+_LONGEST_WAIT_HERE = 3.0
+sleep = time.sleep
+_is_single: ContextVar[bool] = ContextVar("chargebee_single_attempt", default=False)
+
+
+@contextmanager
+def single_attempts() -> Iterator[None]:
+    """Inside the block nothing is tried again here: for who wants to see each answer as it comes."""
+    token = _is_single.set(True)
+    try:
+        yield
+    finally:
+        _is_single.reset(token)
+
+
+def run(operation: str, call: Callable[[], T], *, has_effect: bool) -> T:
+    """Make one call. `operation` is `resource.verb`. Raises Retryable, Terminal or Unknown and nothing else of Chargebee's.
+
+    A call without effect is made up to three times, with jitter, and waits out a short `Retry-After`; a call with an effect is made once.
+    """
+    for wait in (*_WAITS_BEFORE_RETRY, None):
+        try:
+            return _once(operation, call, has_effect=has_effect)
+        except Retryable as error:
+            pause = _pause(error, wait)
+            if has_effect or pause is None:
+                raise
+            logger.info("chargebee.retry", extra={"operation": operation, "code": error.code, "seconds": round(pause, 2)})
+            sleep(pause)
+    raise AssertionError("the last round either returns or raises")
+
+
+def _pause(error: Retryable, wait: float | None) -> float | None:
+    """Seconds to wait before the next round here, or None when waiting is for the caller (a long wait, or no rounds left)."""
+    if wait is None or _is_single.get() or error.code in (budget.SPENT, circuit.OPEN):
+        return None
+    asked = error.after.total_seconds()
+    if error.code in ("chargebee.api_request_limit_exceeded", "chargebee.status_429", "chargebee.rate_limited", "chargebee.lock_timeout"):
+        return asked if asked <= _LONGEST_WAIT_HERE else None
+    if error.code == "chargebee.site_not_ready":
+        return None
+    return http.jittered(wait)
+
+
+def _once(operation: str, call: Callable[[], T], *, has_effect: bool) -> T:
+    circuit.check()
+    budget.take()
+    try:
+        result = call()
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        # The SDK trips over an answer of another shape while it turns it into its types.
+        raise _odd_shape(operation, error, has_effect=has_effect) from error
+    except Exception as error:
+        meaning = meaning_of(error, operation=operation, has_effect=has_effect)
+        if meaning is None:
+            raise
+        _note(meaning)
+        logger.warning("chargebee.failed", extra={"operation": operation, "code": meaning.code})
+        raise meaning from error
+    circuit.note_success()
+    return result
+
+
+def _note(meaning: OutsideError) -> None:
+    if isinstance(meaning, Retryable) and meaning.code.removeprefix("chargebee.") in (
+        "api_request_limit_exceeded",
+        "rate_limited",
+        "status_429",
+    ):
+        budget.hold(meaning.after)
+    if circuit.counts(meaning):
+        circuit.note_failure()
+    else:
+        circuit.note_success()
+
+
+def _odd_shape(operation: str, error: Exception, *, has_effect: bool) -> OutsideError:
+    logger.warning("chargebee.odd_shape", extra={"operation": operation, "error": type(error).__name__})
+    sentence = "Chargebee's answer is of a shape that cannot be read."
+    if has_effect:
+        return Unknown("chargebee.unreadable_answer", f"{sentence} {SETTLED_BY_A_LOOK}")
+    return Retryable("chargebee.unreadable_answer", f"{sentence} It will be read again.")

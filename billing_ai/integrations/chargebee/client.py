@@ -1,0 +1,136 @@
+"""The Chargebee SDK, with a pooled transport under it.
+
+The SDK builds a TLS context, an HTTP client and a connection for each call, and works out its type hints anew for each answer. Its types,
+methods and errors stay; two of its seams are used:
+
+- `chargebee.http_request.request` is the one function through which every operation goes out. It hands over the environment that the
+  operation belongs to; where that is ours (`PooledEnvironment`), the request goes through this process's pooled client.
+- `get_type_hints` in the SDK's `model` and `responses` modules is a pure function of a class, so its results are kept.
+
+Any other use of the SDK in the same process goes the SDK's own way.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import threading
+import typing
+from typing import Any
+
+import chargebee.http_request  # type: ignore[import-untyped]  # the SDK ships no py.typed
+import chargebee.model  # type: ignore[import-untyped]
+import chargebee.responses  # type: ignore[import-untyped]
+import chargebee.util  # type: ignore[import-untyped]
+from chargebee import Chargebee
+from chargebee.environment import Environment  # type: ignore[import-untyped]
+from chargebee.version import VERSION  # type: ignore[import-untyped]
+from django.conf import settings
+
+from billing_ai.integrations import http
+from billing_ai.integrations.chargebee.errors import UnreadableAnswer
+from billing_ai.kernel.errors import Terminal
+
+_lock = threading.Lock()
+_sites: dict[tuple[str, str, str], Chargebee] = {}
+
+
+class PooledEnvironment(Environment):  # type: ignore[misc]  # the SDK is untyped
+    """The SDK's environment of one site and one key, whose requests go through the pooled client."""
+
+    def __init__(self, api_key: str, site: str, api_url: str) -> None:
+        super().__init__({"api_key": api_key, "site": site})
+        self.set_api_endpoint()
+        if api_url:
+            self.api_endpoint = api_url.rstrip("/")
+        self.request_headers = {
+            "User-Agent": f"Chargebee-Python-Client v{VERSION}",
+            "Accept": "application/json",
+            "Authorization": "Basic " + base64.b64encode(f"{api_key}:".encode()).decode(),
+        }
+
+
+def _send(
+    method: str,
+    url: str,
+    env: Environment,
+    params: Any = None,
+    headers: dict[str, str] | None = None,
+    subDomain: str | None = None,
+    isJsonRequest: bool = False,
+    options: dict[str, Any] | None = None,
+    use_async_client: bool = False,
+) -> tuple[Any, Any, int]:
+    """The SDK's transport function, with the SDK's signature, answer and errors. Raises httpx's errors and UnreadableAnswer besides."""
+    if not isinstance(env, PooledEnvironment):
+        return typing.cast(
+            "tuple[Any, Any, int]",
+            _sdk_request(method, url, env, params, headers, subDomain, isJsonRequest, options or {}, use_async_client),
+        )
+    verb = method.upper()
+    is_query = verb in ("GET", "HEAD", "DELETE")
+    answer = http.exchange(
+        verb,
+        env.api_url(url, subDomain),
+        headers={**(headers or {}), **env.request_headers},
+        params=params if is_query and params else None,
+        form=None if is_query or isJsonRequest else params,
+        json=chargebee.util.convert_to_serializable(params) if isJsonRequest and not is_query else None,
+    )
+    return _read(answer), answer.headers, answer.status
+
+
+def _read(answer: http.Answer) -> dict[str, Any]:
+    """The answer's JSON object. Raises the SDK's APIError for Chargebee's own errors, UnreadableAnswer for anything that is not its JSON."""
+    if not answer.body.strip():
+        raise UnreadableAnswer(answer, "it is empty")
+    try:
+        content = json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        is_page = b"<html" in answer.body[:1000].lower()
+        raise UnreadableAnswer(answer, "it is a web page" if is_page else "it is cut off or no JSON") from error
+    if not isinstance(content, dict):
+        raise UnreadableAnswer(answer, "it is no JSON object")
+    if not answer.is_success:
+        if "api_error_code" not in content:
+            raise UnreadableAnswer(answer, "it is none of Chargebee's errors")
+        chargebee.http_request.handle_api_resp_error("", answer.status, content, answer.headers)
+    return content
+
+
+_sdk_request = chargebee.http_request.request
+chargebee.http_request.request = _send
+_hints_of = functools.lru_cache(maxsize=None)(typing.get_type_hints)
+chargebee.model.get_type_hints = _hints_of
+chargebee.responses.get_type_hints = _hints_of
+
+
+def site(api_key: str) -> Chargebee:
+    """The SDK's client for the configured site under one key; one per key for the life of the process. Raises Terminal without a key or site."""
+    if not api_key:
+        raise Terminal("chargebee.no_key", "No API key for Chargebee is set for this process.")
+    if not (settings.CHARGEBEE_SITE or settings.CHARGEBEE_API_URL):
+        raise Terminal("chargebee.no_site", "No Chargebee site is set.")
+    name = (api_key, settings.CHARGEBEE_SITE, settings.CHARGEBEE_API_URL)
+    known = _sites.get(name)
+    if known is None:
+        with _lock:
+            known = _sites.setdefault(name, _new_site(*name))
+    return known
+
+
+def _new_site(api_key: str, site_name: str, api_url: str) -> Chargebee:
+    env = PooledEnvironment(api_key, site_name, api_url)
+    made = Chargebee(api_key=api_key, site=site_name)
+    made.env = env
+    for resource in vars(made).values():
+        # Each resource object of the SDK keeps its own reference to the environment that it was made with.
+        if resource is not env and hasattr(resource, "env"):
+            resource.env = env
+    return made
+
+
+def read_site() -> Chargebee:
+    """The site under the key that may only read (or under the one key that there is)."""
+    return site(settings.CHARGEBEE_READ_API_KEY)

@@ -1,0 +1,1 @@
+"""Mail to customers, through whichever mail backend Django is set to use."""

@@ -1,0 +1,1 @@
+"""Text messages through Twilio, or through anything that speaks Twilio's REST."""

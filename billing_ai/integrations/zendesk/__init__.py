@@ -1,0 +1,1 @@
+"""The help desk: Zendesk Support, or anything that speaks its v2 API."""

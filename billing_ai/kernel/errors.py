@@ -1,0 +1,44 @@
+"""The three ways in which something outside can go wrong, and the sentence a person reads about it.
+
+Adapters translate a vendor's errors into these through a closed table; nothing above an adapter knows a vendor's error.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class OutsideError(Exception):
+    """A call to another system did not end well.
+
+    `code` is a stable key (`chargebee.rate_limited`), `sentence` is for the person who has to decide.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(f"{code}: {sentence}")
+        self.code = code
+        self.sentence = sentence
+
+
+class Retryable(OutsideError):
+    """Nothing happened; the same call may be made again, not before `after`."""
+
+    def __init__(self, code: str, sentence: str, after: timedelta = timedelta(seconds=30)) -> None:
+        super().__init__(code, sentence)
+        self.after = after
+
+
+class Terminal(OutsideError):
+    """Nothing happened, and the same call will not do better. `declined` marks a finished answer (a payment decline)."""
+
+    def __init__(self, code: str, sentence: str, *, declined: bool = False) -> None:
+        super().__init__(code, sentence)
+        self.declined = declined
+
+
+class Unknown(OutsideError):
+    """It may have happened. Only a look-up in the other system, or a person, may settle it."""
+
+
+class StaleFacts(Exception):
+    """Facts that a decision needs are missing or older than they may be; fetch them again."""

@@ -1,0 +1,41 @@
+"""`/api/v2`: one module a resource. Importing the package registers every handler."""
+
+from billing_ai.simulator.api import (
+    catalogue,
+    comments,
+    credit_notes,
+    customers,
+    estimates,
+    events,
+    hosted_pages,
+    invoice_actions,
+    invoices,
+    payment_sources,
+    ramps,
+    site_level,
+    subscription_changes,
+    subscriptions,
+    transactions,
+    usages,
+    webhook_endpoints,
+)
+
+__all__ = (
+    "catalogue",
+    "comments",
+    "credit_notes",
+    "customers",
+    "estimates",
+    "events",
+    "hosted_pages",
+    "invoice_actions",
+    "invoices",
+    "payment_sources",
+    "ramps",
+    "site_level",
+    "subscription_changes",
+    "subscriptions",
+    "transactions",
+    "usages",
+    "webhook_endpoints",
+)

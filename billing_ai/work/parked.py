@@ -1,0 +1,34 @@
+"""A person lets a parked row go on, or drops it with a reason. Nothing deletes itself."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from audit import ledger
+from audit.actor import Actor
+from billing_ai.kernel import clock
+from billing_ai.work.models import Leased
+
+
+def replay(row: Leased, actor: Actor, note: str, *, subject: tuple[str, str], trace_id: str) -> bool:
+    """Put a parked row back into the flow. False when it is not parked any more."""
+    with transaction.atomic():
+        changed = (
+            type(row)
+            ._default_manager.filter(pk=row.pk, status=Leased.PARKED)
+            .update(status=Leased.WAITING, not_before=clock.now(), max_attempts=row.attempt + 8, lease_until=None)
+        )
+        if changed:
+            ledger.append("parked.replayed", actor=actor, trace_id=trace_id, subject=subject, data={"why": note[:300]})
+    return bool(changed)
+
+
+def drop(row: Leased, actor: Actor, note: str, *, subject: tuple[str, str], trace_id: str) -> bool:
+    """Give a parked row up. False when it is not parked any more."""
+    with transaction.atomic():
+        changed = (
+            type(row)._default_manager.filter(pk=row.pk, status=Leased.PARKED).update(status="dropped", reason=f"dropped: {note}"[:500])
+        )
+        if changed:
+            ledger.append("parked.dropped", actor=actor, trace_id=trace_id, subject=subject, data={"why": note[:300]})
+    return bool(changed)

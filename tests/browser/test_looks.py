@@ -1,0 +1,154 @@
+"""What every page owes its reader: no serious fault that axe-core knows, at both widths, light and dark; and names of any kind shown safely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from approvals.models import Proposal
+from tests import factories
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SignIn = Callable[..., Page]
+
+
+def faults(page: Page) -> list[str]:
+    """Serious and critical faults, each with the first place."""
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {one['help']} at {one['nodes'][0]['html'][:160]}" for one in found if one["impact"] in ("serious", "critical")]
+
+
+@pytest.fixture
+def lena(rules: None) -> Any:
+    return factories.user("lead", "lena", first_name="Lena", last_name="Berg")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (820, True)])
+def test_no_serious_fault_on_the_main_pages(sign_in: SignIn, lena: Any, chargebee: Any, width: int, dark: bool) -> None:
+    case = factories.case(chargebee, retry_in_days=4, broken_promise=True, tags=["payday"])
+    factories.case(chargebee, words=factories.SMS)
+    page = sign_in(lena, width=width, dark=dark)
+    found: dict[str, list[str]] = {}
+    for path in (
+        "/console/queue/",
+        "/console/",
+        "/console/parked/",
+        "/console/rule/policy/contact.frequency/",
+        "/console/suppressions/import/",
+    ):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        found[path] = faults(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is wider than the screen"
+    page.goto(f"/console/case/{case.pk}/")
+    found["case"] = faults(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.keyboard.press("e")
+    expect(page.get_by_role("textbox", name="Text")).to_be_visible()
+    found["editor"] = faults(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("r")
+    expect(page.get_by_text("Why not?")).to_be_visible()
+    found["reject"] = faults(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox")).to_be_focused()
+    found["commands"] = faults(page)
+    assert {where: what for where, what in found.items() if what} == {}
+
+
+HOSTILE = {
+    "script": {"first_name": "<script>alert(1)</script>", "last_name": "<img src=x onerror=alert(2)>"},
+    "quotes": {"first_name": 'O\'Neil "the" & <b>co</b>', "last_name": "{{ invoice.total }}{% now 'Y' %}"},
+    "right to left": {"first_name": "\u202egnp.exe", "last_name": "شركة", "company": "שלום"},
+    "long": {"first_name": "x" * 500, "last_name": "y" * 500, "company": "z" * 500},
+    "empty": {"first_name": "", "last_name": "", "company": ""},
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_names_of_any_kind_are_shown_safely(sign_in: SignIn, lena: Any, chargebee: Any, kind: str) -> None:
+    case = factories.case(chargebee, headline=f"Of the kind {kind} <i>x</i>", **HOSTILE[kind])  # type: ignore[arg-type]
+    page = sign_in(lena)
+    expect(page.locator("tr[data-row] .what > a")).to_have_text(f"Of the kind {kind} <i>x</i>")
+    page.goto(f"/console/case/{case.pk}/")
+    assert page.locator("#console script, #console img[src=x]").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    page.keyboard.press("n")
+    page.locator("textarea[name=text]").fill(HOSTILE[kind]["first_name"] or "nothing")
+    page.get_by_role("button", name="Write down").click()
+    expect(page.get_by_role("heading", name="Notes and calls")).to_be_visible()
+    assert page.locator("#console script, #console img[src=x]").count() == 0
+    # The fixture fails the test if any dialog opened or any address outside was asked for.
+    page.goto("/console/queue/")
+    page.get_by_label("Name or e-mail, asked of Chargebee and not stored").fill((HOSTILE[kind]["first_name"] or "Ad")[:60])
+    page.keyboard.press("Enter")
+    page.wait_for_load_state("networkidle")
+    assert page.locator("#console script, #console img[src=x]").count() == 0
+
+
+def test_twenty_five_decisions_by_keyboard_without_a_page_load(sign_in: SignIn, lena: Any, chargebee: Any) -> None:
+    for number in range(25):
+        words = (factories.ENGLISH, factories.SMS)[number % 2]
+        factories.case(chargebee, due_minor=20_000 - number * 100, headline=f"Case {number}", words=words)
+    page = sign_in(lena)
+    page.evaluate("window.loaded = 1")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    steps = 2
+    for number in range(25):
+        expect(page.locator("[data-page=case] h2").first).to_have_text(f"Case {number}")
+        if number % 5 == 4:
+            for key in ("s", "Enter"):  # snooze until tomorrow
+                page.keyboard.press(key)
+                steps += 1
+        elif number % 5 == 3:
+            for key in ("r", "Space", "Enter"):  # reject for the first reason
+                page.keyboard.press(key)
+                steps += 1
+        else:
+            page.keyboard.press("a")
+            steps += 1
+    expect(page.get_by_text("Nothing waits for a decision.")).to_be_visible()
+    assert page.evaluate("window.loaded") == 1
+    assert steps / 25 <= 4
+    assert sorted(Proposal.objects.values_list("status", flat=True)) == ["approved"] * 15 + ["rejected"] * 5 + ["waiting"] * 5
+
+
+def test_many_are_released_after_a_preview_and_can_be_stopped(sign_in: SignIn, lena: Any, chargebee: Any) -> None:
+    for number in range(4):
+        factories.case(chargebee, due_minor=5_000 + number)
+    large = factories.case(chargebee, due_minor=90_000)
+    page = sign_in(lena)
+    page.locator("[data-all]").check()
+    expect(page.get_by_text("5 selected")).to_be_visible()
+    page.get_by_role("button", name="Preview a release").click()
+    expect(page.locator(".tile", has_text="Owed by them")).to_contain_text("€200.06")
+    expect(page.get_by_text("The amount is more than 3 times the middle one")).to_be_visible()
+
+    page.get_by_role("button", name="Release what is ticked").click()
+
+    expect(page.get_by_role("heading", name="0 of 4 have gone out or were stopped")).to_be_visible()
+    from approvals.models import Execution
+
+    times = list(Execution.objects.order_by("not_before").values_list("not_before", flat=True))
+    assert [round((later - sooner).total_seconds()) for sooner, later in pairwise(times)] == pytest.approx([30, 30, 30], abs=3)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped: 4 taken back and waiting again.")).to_be_visible()
+    assert set(Proposal.objects.values_list("status", flat=True)) == {"waiting"}
+    assert large.proposals.get().decisions.count() == 0
+
+
+def test_the_kill_switch_asks_for_a_reason_and_says_so_everywhere(sign_in: SignIn, lena: Any, chargebee: Any) -> None:
+    factories.case(chargebee)
+    page = sign_in(lena, path="/console/")
+    page.get_by_label("Why", exact=True).fill("Wrong amounts since noon.")
+    page.get_by_role("button", name="Stop everything going out").click()
+    expect(page.get_by_text("Nothing goes out any more.")).to_be_visible()
+    page.goto("/console/queue/")
+    expect(page.get_by_text("Wrong amounts since noon.")).to_be_visible()

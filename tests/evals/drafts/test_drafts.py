@@ -1,0 +1,41 @@
+"""The verifier over labelled drafts: our own in twenty locales, and the shared development set where it is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from approvals.drafts.scoring import Judged, judge, wilson
+
+OWN = Path(__file__).parent
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "drafts" / "dev.jsonl"
+FACTUAL = {"wrong_amount", "wrong_currency", "unknown_link", "pii_leak"}
+
+
+def _judged(path: Path) -> list[Judged]:
+    return [judge(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def test_no_good_draft_of_ours_is_flagged() -> None:
+    assert [entry.id for entry in _judged(OWN / "good.jsonl") if entry.is_flagged] == []
+
+
+def test_bad_drafts_of_ours_are_found() -> None:
+    judged = _judged(OWN / "bad.jsonl")
+    assert [entry.id for entry in judged if not entry.is_flagged and FACTUAL & set(entry.violations)] == []
+    assert sum(entry.is_flagged for entry in judged) >= 0.97 * len(judged)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared development set is not beside this checkout")
+def test_the_development_set() -> None:
+    judged = _judged(SHARED)
+    assert [entry.id for entry in judged if entry.is_bad != entry.is_flagged] == []
+    assert all(entry.is_right for entry in judged if entry.is_bad)
+
+
+def test_wilson_interval() -> None:
+    low, high = wilson(97, 100)
+    assert (round(low, 4), round(high, 4)) == (0.9155, 0.9897)
+    assert wilson(0, 0) == (0.0, 1.0)

@@ -1,0 +1,120 @@
+"""The planned retry: collected at its time, Chargebee's own dunning held meanwhile, one charge whatever gets lost, written down in Chargebee."""
+
+from __future__ import annotations
+
+from approvals import execution as executing
+from approvals.models import Execution, KillSwitch, Outcome, Proposal
+from billing_ai.integrations.chargebee import reads
+from tests.flows.conftest import World
+
+
+def collects(world: World, invoice_id: str) -> list[dict[str, object]]:
+    return [call for call in world.site.calls() if "collect_payment" in str(call) and invoice_id in str(call)]
+
+
+def test_a_retry_waits_for_its_time_then_collects_and_is_credited(world: World) -> None:
+    # given a failure for want of funds, and money on the account from then on
+    customer = world.customer("de")
+    invoice_id = world.fail(customer, "insufficient_funds")
+    world.hear()
+    retry = world.approve(world.proposal(invoice_id, "collect_payment"))
+    world.site.post("/control/truth", customer_id=customer["id"], state="ok")
+    # when it is approved, nothing is charged yet, and Chargebee's own tries are held until after ours
+    world.act()
+    assert collects(world, invoice_id) == []
+    held = reads.retrieve_invoice(invoice_id)
+    assert held.dunning_status == "paused" or held.expected_payment_at is not None
+    assert Proposal.objects.get(chargebee_invoice_id=invoice_id, action="pause_dunning").status == "done"
+    # and when its time has come, it is charged once
+    assert retry.not_before is not None
+    world.site.post("/control/clock", to=int(retry.not_before.timestamp()) + 60)
+    world.sync_clock()
+    world.act()
+    world.act()
+    retry.refresh_from_db()
+    assert retry.status == "done", retry.status_reason
+    assert len(collects(world, invoice_id)) == 1
+    world.hear()
+    case = world.case(invoice_id)
+    assert case.status == "recovered"
+    assert Outcome.objects.get(case=case).credited_to == "retry"
+
+
+def test_a_hard_decline_is_never_retried(world: World) -> None:
+    invoice_id = world.fail(world.customer(), "expired_card")
+    world.hear()
+    assert world.case(invoice_id).category == "expired_card"
+    assert not Proposal.objects.filter(chargebee_invoice_id=invoice_id, action="collect_payment").exists()
+    message = world.proposal(invoice_id, "send_message")
+    assert message.status == "waiting"
+
+
+def test_a_charge_whose_answer_is_lost_is_looked_up_and_not_repeated(world: World) -> None:
+    customer = world.customer()
+    invoice_id = world.fail(customer, "insufficient_funds")
+    world.hear()
+    retry = world.approve(world.proposal(invoice_id, "collect_payment"))
+    world.site.post("/control/truth", customer_id=customer["id"], state="ok")
+    world.act()
+    assert retry.not_before is not None
+    world.site.post("/control/clock", to=int(retry.not_before.timestamp()) + 60)
+    world.sync_clock()
+    # when the site charges, and its answer never arrives
+    world.site.post("/control/faults", path=f"/api/v2/invoices/{invoice_id}/collect_payment", kind="act_then_drop", times=1)
+    world.act()
+    held = Execution.objects.get(proposal=retry)
+    assert held.status == "unknown"
+    world.advance(minutes=5)
+    executing.settle_unknowns()
+    # then the look-up finds it, and there was one charge
+    held.refresh_from_db()
+    assert (held.status, held.settled_by) == ("done", "look-up")
+    successes = [one for one in reads.payments_for_invoice(invoice_id) if one.status == "success"]
+    assert len(successes) == 1
+
+
+def test_a_decline_ends_the_retry_and_lets_chargebee_go_on(world: World) -> None:
+    customer = world.customer()
+    invoice_id = world.fail(customer, "insufficient_funds")
+    world.hear()
+    retry = world.approve(world.proposal(invoice_id, "collect_payment"))
+    world.act()
+    world.site.post("/control/truth", customer_id=customer["id"], state="lost_card")
+    assert retry.not_before is not None
+    world.site.post("/control/clock", to=int(retry.not_before.timestamp()) + 60)
+    world.sync_clock()
+    world.act()
+    retry.refresh_from_db()
+    assert retry.status == "declined"
+    world.act()
+    assert Proposal.objects.get(chargebee_invoice_id=invoice_id, action="resume_dunning").status in ("done", "withdrawn")
+
+
+def test_the_kill_switch_stops_what_is_approved_before_its_next_call(world: World) -> None:
+    customer = world.customer()
+    invoice_id = world.fail(customer)
+    world.hear()
+    message = world.approve(world.proposal(invoice_id, "send_message"))
+    switch, _ = KillSwitch.objects.get_or_create(scope="all")
+    switch.is_on, switch.reason = True, "test"
+    switch.save()
+    world.act()
+    assert world.mail_to(customer) == []
+    message.refresh_from_db()
+    assert message.status == "approved"
+    switch.is_on = False
+    switch.save()
+    world.advance(minutes=3)
+    world.act()
+    assert len(world.mail_to(customer)) == 1
+
+
+def test_a_comment_is_written_in_chargebee_once(world: World) -> None:
+    invoice_id = world.fail(world.customer())
+    world.hear()
+    comment = world.approve(world.proposal(invoice_id, "add_comment"))
+    world.act()
+    comment.refresh_from_db()
+    assert comment.status == "done"
+    notes = [one.notes for one in reads.list_comments(entity_type="invoice", entity_id=invoice_id)]
+    assert sum("Likelihood to come in" in note for note in notes) == 1

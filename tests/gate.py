@@ -1,0 +1,110 @@
+"""`make test`: every check in turn, each with its time; the parts that could not run are said at the end, and fail where CI=true."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import services
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+IS_CI = os.environ.get("CI", "").lower() == "true"
+
+
+@dataclass
+class Gate:
+    """What ran, what failed, what could not run."""
+
+    failed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    times: list[tuple[str, float]] = field(default_factory=list)
+
+    def run(self, name: str, argv: list[str], env: Mapping[str, str] | None = None) -> None:
+        """One part. It goes on after a failure, so that one run shows everything that is wrong."""
+        print(f"\n── {name}", flush=True)
+        began = time.monotonic()
+        done = subprocess.run(argv, cwd=ROOT, env={**os.environ, **(env or {})}, check=False)
+        self.times.append((name, time.monotonic() - began))
+        if done.returncode:
+            self.failed.append(f"{name} (exit {done.returncode})")
+
+    def missing(self, name: str, why: str) -> None:
+        """A part that cannot run here."""
+        (self.failed if IS_CI else self.skipped).append(f"{name}: could not run: {why}")
+
+    def close(self) -> int:
+        """The summary, and the exit code."""
+        print("\n── summary")
+        for name, seconds in self.times:
+            print(f"{seconds:7.1f} s  {name}")
+        for line in self.skipped:
+            print(f"SKIPPED  {line}")
+        for line in self.failed:
+            print(f"FAILED   {line}")
+        print("everything passed" if not self.failed else f"{len(self.failed)} part(s) failed")
+        return 1 if self.failed else 0
+
+
+def main() -> int:
+    """Cheap checks first."""
+    gate = Gate()
+    templates = subprocess.run(
+        ["git", "ls-files", "templates/*.html"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    gate.run("ruff", [str(BIN / "ruff"), "check", "."])
+    gate.run("ruff format", [str(BIN / "ruff"), "format", "--check", "."])
+    gate.run("import rules", [str(BIN / "lint-imports"), "--no-cache"])
+    gate.run("templates", [str(BIN / "djade"), "--check", "--target-version", "5.2", *templates])
+    gate.run("migrations", [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"])
+    gate.run("django check", [sys.executable, "manage.py", "check"])
+    gate.run("types", [str(BIN / "mypy")])
+    pytest = [sys.executable, "-m", "pytest"]
+    # Half the cores a worker each would starve the servers that the tests start.
+    several = ["-n", "2", "--dist", "loadfile"]
+    with services.postgresql() as database, services.redis() as broker:
+        on_sqlite = {"DATABASE_URL": "", "REDIS_URL": broker.value}
+        chromium = services.chromium()
+        print(f"\n{database.said}; {broker.said}; {chromium.said}", flush=True)
+        gate.run(
+            "tests on SQLite",
+            [
+                *pytest,
+                *several,
+                "tests",
+                "--ignore=tests/browser",
+                "--ignore=tests/bench",
+                "--ignore=tests/evals/models",
+                "--ignore=tests/evals/churn",
+            ],
+            on_sqlite,
+        )
+        if database.value:
+            on_postgresql = {"DATABASE_URL": database.value, "REDIS_URL": broker.value}
+            gate.run("database tests on PostgreSQL", [*pytest, *several, "tests/db", "tests/flows"], on_postgresql)
+        else:
+            gate.missing("database tests on PostgreSQL", database.said)
+        # The larger public table takes minutes: `make evals` has both.
+        gate.run("churn on public data", [*pytest, "tests/evals/churn", "-k", "telco"], on_sqlite)
+        gate.run("a real small model", [*pytest, "tests/evals/models"], on_sqlite)
+        if chromium.value:
+            gate.run("browser", [*pytest, "tests/browser"], {**on_sqlite, "CHROMIUM": chromium.value})
+        else:
+            gate.missing("browser", chromium.said)
+        gate.run("tour on SQLite, file-system broker", [sys.executable, "manage.py", "tour"], {"DATABASE_URL": "", "REDIS_URL": ""})
+        if database.value and broker.value:
+            gate.run(
+                "tour on PostgreSQL, Redis",
+                [sys.executable, "manage.py", "tour"],
+                {"DATABASE_URL": database.value, "REDIS_URL": broker.value},
+            )
+    return gate.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
