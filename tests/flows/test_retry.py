@@ -14,7 +14,7 @@ def collects(world: World, invoice_id: str) -> list[dict[str, object]]:
 
 def test_a_retry_waits_for_its_time_then_collects_and_is_credited(world: World) -> None:
     # given a failure for want of funds, and money on the account from then on
-    customer = world.customer("de")
+    customer = world.customer("de", gateway="stripe")
     invoice_id = world.fail(customer, "insufficient_funds")
     world.hear()
     retry = world.approve(world.proposal(invoice_id, "collect_payment"))
@@ -50,7 +50,7 @@ def test_a_hard_decline_is_never_retried(world: World) -> None:
 
 
 def test_a_charge_whose_answer_is_lost_is_looked_up_and_not_repeated(world: World) -> None:
-    customer = world.customer()
+    customer = world.customer(gateway="stripe")
     invoice_id = world.fail(customer, "insufficient_funds")
     world.hear()
     retry = world.approve(world.proposal(invoice_id, "collect_payment"))
@@ -74,7 +74,7 @@ def test_a_charge_whose_answer_is_lost_is_looked_up_and_not_repeated(world: Worl
 
 
 def test_a_decline_ends_the_retry_and_lets_chargebee_go_on(world: World) -> None:
-    customer = world.customer()
+    customer = world.customer(gateway="stripe")
     invoice_id = world.fail(customer, "insufficient_funds")
     world.hear()
     retry = world.approve(world.proposal(invoice_id, "collect_payment"))
