@@ -90,45 +90,45 @@ def carry_out(execution: Execution) -> None:
     except Terminal as error:
         _withdraw(execution, Check(error.code, "deny", error.sentence))
         return
-    if not _begin(execution, request):
-        return
-    _call(execution, action, request)
+    number = _begin(execution, request)
+    if number is not None:
+        _call(execution, number, action, request)
 
 
-def _call(execution: Execution, action: Action, request: Request) -> None:
+def _call(execution: Execution, number: int, action: Action, request: Request) -> None:
     try:
         done = action.act(request, key=execution.idempotency_key)
     except Retryable as error:
-        _record(execution, "retry", error=error, again_after=error.after)
+        _record(execution, number, "retry", error=error, again_after=error.after)
     except Terminal as error:
-        _record(execution, Execution.DECLINED if error.declined else Execution.FAILED, error=error)
+        _record(execution, number, Execution.DECLINED if error.declined else Execution.FAILED, error=error)
     except Unknown as error:
-        _record(execution, Execution.UNKNOWN, error=error)
+        _record(execution, number, Execution.UNKNOWN, error=error)
     else:
-        _record(execution, Leased.DONE, done=done)
+        _record(execution, number, Leased.DONE, done=done)
 
 
-def _begin(execution: Execution, request: Request) -> bool:
-    """Commit `executing`, the attempt and the frozen request, before the call. False when someone or something stopped it in between."""
+def _begin(execution: Execution, request: Request) -> int | None:
+    """Commit `executing`, the attempt and the frozen request, before the call; the attempt's number. None when something stopped it."""
     with transaction.atomic():
         _, proposal = states.lock_proposal(execution.proposal_id)
         held = Execution.objects.select_for_update().get(pk=execution.pk)
         if held.status != Leased.LEASED or held.attempt != execution.attempt or proposal.status != states.APPROVED:
-            return False
+            return None
         held.proposal = proposal
         stopped = gate.take(held, now=clock.now()) if held.first_sent_at is None else gate.kill_switch(proposal.agent, clock.now())
         if stopped is not None and stopped.outcome == "wait":
             _wait(held, stopped)
-            return False
+            return None
         if stopped is not None and stopped.outcome == "deny":
             _stop_locked(held, proposal, stopped)
-            return False
+            return None
         if held.action == "collect_payment" and held.first_sent_at is None:
             slot = retry_ledger.reserve(held)
             if isinstance(slot, Check):
                 limits.give_back(held)
                 _stop_locked(held, proposal, slot)
-                return False
+                return None
         now = clock.now()
         held.status, held.first_sent_at = Execution.EXECUTING, held.first_sent_at or now
         held.lease_until, held.settle_after = now + LEASE, now + LEASE
@@ -146,13 +146,19 @@ def _begin(execution: Execution, request: Request) -> bool:
             data={"attempt": number, "key": held.idempotency_key, **_for_ledger(held.request)},
         )
     execution.status, execution.first_sent_at, execution.request = held.status, held.first_sent_at, held.request
-    return True
+    return number
 
 
 def _record(
-    execution: Execution, outcome: str, *, done: Done | None = None, error: OutsideError | None = None, again_after: timedelta | None = None
+    execution: Execution,
+    number: int,
+    outcome: str,
+    *,
+    done: Done | None = None,
+    error: OutsideError | None = None,
+    again_after: timedelta | None = None,
 ) -> None:
-    """Write down what came back, if the attempt is still ours."""
+    """Write down what came back of attempt `number`, if the effect is still ours."""
     with transaction.atomic():
         case, proposal = states.lock_proposal(execution.proposal_id)
         held = Execution.objects.select_for_update().get(pk=execution.pk)
@@ -161,12 +167,11 @@ def _record(
             if done is None or held.status not in (Execution.EXECUTING, Execution.UNKNOWN, Execution.PERSON):
                 return  # a sweep has made it `unknown` meanwhile: only a yes is news to it, unless it was settled or queued again since
         now = clock.now()
-        attempt = held.attempts.order_by("-number").first()
-        if attempt is not None:
-            attempt.finished_at, attempt.outcome = now, outcome
-            attempt.code, attempt.sentence = (error.code, error.sentence) if error else ("", "")
-            attempt.response = {"reference": done.reference, **done.data} if done else {}
-            attempt.save()
+        attempt = held.attempts.get(number=number)  # a late answer belongs to its own call, whatever was called since
+        attempt.finished_at, attempt.outcome = now, outcome
+        attempt.code, attempt.sentence = (error.code, error.sentence) if error else ("", "")
+        attempt.response = {"reference": done.reference, **done.data} if done else {}
+        attempt.save()
         if outcome == "retry":
             held.status, held.not_before, held.lease_until = Leased.WAITING, now + (again_after or timedelta(minutes=1)), None
             held.reason = error.sentence if error else ""

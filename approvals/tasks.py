@@ -24,7 +24,7 @@ def execute_due() -> None:
 @shared_task(name="approvals.housekeeping")
 def housekeeping() -> None:
     """Leases, unknowns, promises, expiry. Each is safe twice; the tick keeps a second beat from doing it at the same time."""
-    tick = claims.claim_tick("approvals.housekeeping", timedelta(seconds=max(15.0, settings.SECONDS_BETWEEN_SWEEPS * 6)))
+    tick = claims.claim_tick("approvals.housekeeping", timedelta(seconds=max(3.0, settings.SECONDS_BETWEEN_SWEEPS * 6)))
     if tick is None:
         return
     counts = {

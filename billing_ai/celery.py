@@ -49,7 +49,7 @@ app.conf.update(
         "inbox": {"task": "inbox.process", "schedule": _every},
         "agents": {"task": "agents.tick", "schedule": _every},
         "executions": {"task": "approvals.execute_due", "schedule": _every},
-        "housekeeping": {"task": "approvals.housekeeping", "schedule": max(15.0, _every * 6)},
+        "housekeeping": {"task": "approvals.housekeeping", "schedule": max(3.0, _every * 6)},
         "reconcile": {"task": "inbox.reconcile", "schedule": max(30.0, _every * 30)},
         "audit": {"task": "inbox.checkpoint_audit", "schedule": max(10.0, _every * 6)},
     },

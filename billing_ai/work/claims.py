@@ -6,6 +6,7 @@ does the same for its one host. The database's clock decides what is due, moved 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from django.db import IntegrityError, connection, models, transaction
 from billing_ai.kernel import clock
 from billing_ai.work.models import Leased, Tick
 
+logger = logging.getLogger(__name__)
 Row = TypeVar("Row", bound=Leased)
 
 
@@ -60,7 +62,7 @@ def put_back(row: Leased, after: timedelta, reason: str) -> bool:
         return park(row, f"given up after {row.attempt} attempts: {reason}")
     try:
         with transaction.atomic():
-            return _finish(row, status=Leased.WAITING, reason=reason, lease_until=None, not_before=clock.now() + after)
+            return _finish(row, status=Leased.WAITING, reason=reason, lease_until=None, not_before=db_now() + after)
     except IntegrityError:
         return complete(row, Leased.SKIPPED, f"a newer one waits for the same subject; this one stopped at: {reason}")
 
@@ -84,6 +86,7 @@ def backoff(attempt: int) -> timedelta:
 def _finish(row: Leased, **columns: Any) -> bool:
     mine = type(row)._default_manager.filter(pk=row.pk, attempt=row.attempt, status=Leased.LEASED)
     if not mine.update(**columns):
+        logger.warning("lease.lost", extra={"kind": type(row).__name__, "row": str(row.pk), "attempt": row.attempt})
         return False
     for name, value in columns.items():
         setattr(row, name, value)

@@ -11,10 +11,14 @@ import os
 import threading
 import time
 
+from amqp.exceptions import AMQPError
 from django.db import transaction
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
+# Kombu wraps a lost connection and little else: a full, read-only or loading Redis answers with its own errors, the file system with AMQP's.
+BROKER_ERRORS = (KombuError, AMQPError, RedisError, OSError)
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
 
 
@@ -48,7 +52,7 @@ class _Waker:
 
         try:
             app.send_task(task, ignore_result=True, retry=False)
-        except (OperationalError, OSError) as error:
+        except BROKER_ERRORS as error:
             logger.warning("wake.failed", extra={"task": task, "error": type(error).__name__})
             time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
 
