@@ -83,6 +83,7 @@ INSTALLED_APPS = [
     "billing_ai.work",
     "audit",
     "billing_ai.facts",
+    "billing_ai.signals",
     "approvals",
     "agents",
     "billing_ai.inbox",
