@@ -24,6 +24,7 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 _PATIENCE_SECONDS = 8.0
 _READY_SECONDS = 90.0
+_CELERY = (sys.executable, "-m", "celery", "-A", "billing_ai.celery")
 _SIMULATOR_KEYS = ("test_simulator_key", "test_read_only_key")
 # What the demo sets itself; a real site's settings must not leak into it.
 _OWN = ("CHARGEBEE_", "ZENDESK_", "SALESFORCE_", "HUBSPOT_", "SMS_", "EMAIL_URL", "PUBLIC_URL")
@@ -191,6 +192,22 @@ def environment(ports: Ports, broker: Broker, var_dir: Path) -> dict[str, str]:
     }
 
 
+def web_argv(port: int, threads: int = 4) -> list[str]:
+    """The application server of the Procfile, on this machine only."""
+    listen = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--blocking-threads", str(threads)]
+    return [str(Path(sys.executable).parent / "granian"), *listen, "--no-ws", "--log-level", "warning", "billing_ai.wsgi:application"]
+
+
+def worker_argv(concurrency: int = 2) -> list[str]:
+    """A worker; without the chatter between workers, which one machine does not need."""
+    return [*_CELERY, "worker", "--concurrency", str(concurrency), "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+
+
+def beat_argv(schedule: Path) -> list[str]:
+    """Beat, with the file in which it keeps when it last sent what."""
+    return [*_CELERY, "beat", "--loglevel", "WARNING", "--schedule", str(schedule)]
+
+
 def start_all(
     group: Group, ports: Ports, broker: Broker, env: Mapping[str, str], *, simulator: list[str], logs: Path | None = None
 ) -> None:
@@ -228,38 +245,10 @@ def start_all(
         env,
         log("simulator"),
     )
-    bin_dir = Path(sys.executable).parent
-    group.start(
-        "web",
-        [
-            str(bin_dir / "granian"),
-            "--interface",
-            "wsgi",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(ports.web),
-            "--workers",
-            "1",
-            "--blocking-threads",
-            "4",
-            "--no-ws",
-            "--log-level",
-            "warning",
-            "billing_ai.wsgi:application",
-        ],
-        env,
-        log("web"),
-    )
-    celery = [sys.executable, "-m", "celery", "-A", "billing_ai.celery"]
-    group.start(
-        "worker",
-        [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO", "--without-gossip", "--without-mingle"],
-        env,
-        log("worker"),
-    )
     schedule = Path(env["VAR_DIR"]) / "beat-schedule"
-    group.start("beat", [*celery, "beat", "--loglevel", "WARNING", "--schedule", str(schedule)], env, log("beat"))
+    group.start("web", web_argv(ports.web), env, log("web"))
+    group.start("worker", worker_argv(), env, log("worker"))
+    group.start("beat", beat_argv(schedule), env, log("beat"))
     wait_for(group, "simulator", f"{ports.simulator_url}/control/ready")
     wait_for(group, "web", f"{ports.web_url}/healthz")
 
