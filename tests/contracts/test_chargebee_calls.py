@@ -15,7 +15,8 @@ from billing_ai.integrations.chargebee.events import HANDLED
 from billing_ai.kernel.errors import Terminal
 from billing_ai.management.commands.exercise_gateway import calls_not_exercised
 from tests.contracts.conftest import Edge
-from tests.contracts.sdk_shapes import check, sent_parameters, snake
+from tests.contracts.sdk_shapes import check, sent_parameters
+from tests.contracts.watching import Watched
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 T1 = datetime(2026, 4, 1, tzinfo=UTC)
@@ -194,19 +195,6 @@ RESOURCES = [
 ]
 
 
-class Watched:
-    """The SDK's telemetry hook: tells which operation each request belongs to."""
-
-    def __init__(self) -> None:
-        self.operations: list[tuple[str, str]] = []
-
-    def on_request_start(self, context: Any, request_headers: Any) -> None:
-        self.operations.append((snake(context.resource), snake(context.operation)))
-
-    def on_request_end(self, handle: Any, result: Any) -> None:
-        """Nothing to do."""
-
-
 def plausible(request: httpx.Request) -> httpx.Response:
     """An answer that holds every resource there is, so that whichever the call wants is in it."""
     body: dict[str, Any] = {name: {"id": f"{name}_1"} for name in RESOURCES}
@@ -220,13 +208,8 @@ def plausible(request: httpx.Request) -> httpx.Response:
 
 @pytest.fixture
 def watched() -> Any:
-    hook = Watched()
-    sites = [client.site("key-that-reads"), client.site("key-that-writes")]
-    for site in sites:
-        site.env.telemetry_adapter = hook
-    yield hook
-    for site in sites:
-        site.env.telemetry_adapter = None
+    with Watched.over(client.site("key-that-reads"), client.site("key-that-writes")) as hook:
+        yield hook
 
 
 @pytest.mark.parametrize("name", CALLS)
