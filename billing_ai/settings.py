@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "billing_ai.signals",
     "approvals",
     "agents",
+    "agents.churn",
     "billing_ai.inbox",
 ]
 
