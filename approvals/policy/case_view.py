@@ -204,8 +204,9 @@ def _source(found: dict[str, Any] | None) -> Source | None:
 
 
 def _attempts(instrument_hash: str, invoice_id: str, now: datetime, proposal_id: str) -> tuple[tuple[Attempt, ...], int]:
-    """The instrument's attempts in the longest window, and each that forbids another for good; then the slots that are taken."""
-    rows = CollectionAttempt.objects.filter(Q(happened_at__gt=now - LOOK_BACK) | Q(retryable__in=_NEVER), instrument_hash=instrument_hash)
+    """The instrument's attempts in the longest window, and each older one that may forbid another for good; then the slots that are taken."""
+    for_good = Q(retryable__in=_NEVER) | ~Q(network_code="") | ~Q(advice_code="")
+    rows = CollectionAttempt.objects.filter(Q(happened_at__gt=now - LOOK_BACK) | for_good, instrument_hash=instrument_hash)
     attempts = [attempt_of(row) for row in rows]
     by_us = sum(1 for row in rows if row.source == OURS and row.chargebee_invoice_id == invoice_id)
     recorded = CollectionAttempt.objects.filter(chargebee_transaction_id=OuterRef("chargebee_transaction_id"))
@@ -230,6 +231,7 @@ def attempt_of(row: CollectionAttempt) -> Attempt:
         invoice_id=row.chargebee_invoice_id,
         succeeded=row.succeeded,
         code=row.decline_code,
+        network_code=row.network_code,
         category=row.decline_category,
         retryable=row.retryable,
         min_wait_hours=row.min_wait_hours,

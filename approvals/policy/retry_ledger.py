@@ -133,7 +133,7 @@ def charge_of(view: View, amount: Money, invoice_id: str, *, at: datetime, is_dr
     )
 
 
-_ANSWER = ("succeeded", "decline_code", "decline_category", "retryable", "min_wait_hours")
+_ANSWER = ("succeeded", "decline_code", "network_code", "advice_code", "decline_category", "retryable", "min_wait_hours")
 """What may still change when a pending payment gets its answer."""
 _PLACE = ("instrument_hash", "merchant_account", "network", "chargebee_invoice_id", "amount_minor", "currency", "happened_at")
 
@@ -158,6 +158,7 @@ def _row(payment: Transaction) -> CollectionAttempt:
     elif not succeeded:
         decline = classify(payment.gateway, payment.decline_code, payment.payment_method)
         row.decline_code, row.decline_category = payment.decline_code, decline.category
+        row.network_code, row.advice_code = payment.network_code, payment.advice_code
         row.retryable, row.min_wait_hours = decline.retryable, decline.min_wait_hours
     return row
 

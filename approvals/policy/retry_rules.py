@@ -22,7 +22,7 @@ CARD_NETWORKS = ("visa", "mastercard", "amex", "discover")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to collect. `retryable` and `category` are of its decline code; a reservation has `reserved` set and no outcome yet."""
+    """One try to collect. `code` is the gateway's and `retryable` and `category` are of it; a reservation has `reserved` set and no outcome yet."""
 
     at: datetime
     amount_minor: int
@@ -35,6 +35,7 @@ class Attempt:
     retryable: str = ""
     min_wait_hours: int | None = None
     advice_code: str = ""
+    network_code: str = ""
     reserved: bool = False
 
 
@@ -213,8 +214,8 @@ def _never_again(charge: Charge, attempts: Sequence[Attempt], rules: Rules) -> C
         raise MissingRule("retry.never") from error
     for one in attempts:
         if not one.succeeded and not one.reserved:
-            if one.code.upper() in codes.get(charge.network, frozenset()):
-                return Check("retry.never", "deny", f"The network forbids another try on this card for good (code {one.code}).")
+            if one.network_code.upper() in codes.get(charge.network, frozenset()):
+                return Check("retry.never", "deny", f"The network forbids another try on this card for good (code {one.network_code}).")
             if charge.network == "mastercard" and one.advice_code in advices:
                 return Check("retry.never", "deny", f"Mastercard forbids another try on this card for good (advice {one.advice_code}).")
     return None

@@ -87,6 +87,16 @@ def classify(gateway: str, code: str, payment_method: str = "") -> Decline:
     return UNKNOWN
 
 
+def network_code(gateway: str, code: str) -> str:
+    """The code itself where this gateway is known to pass the card network's response codes on as they are, else an empty text.
+
+    The same two digits mean different things: 12 is an invalid transaction to Visa, and want of funds in Adyen's own numbering.
+    """
+    tables = _TABLES.get(_name(gateway), ())
+    found = next((table for table in tables if _look_up(table, code) is not None), "")
+    return code.strip().upper() if found in ("visa", "iso8583") else ""
+
+
 def advice(mac: str) -> Decline:
     """The meaning of a Mastercard merchant advice code (`03`: never again, `24`–`30`: wait so long)."""
     return _look_up("mastercard_mac", mac) or UNKNOWN

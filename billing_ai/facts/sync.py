@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from billing_ai.facts import models
-from billing_ai.facts.decline_codes import classify
+from billing_ai.facts.decline_codes import classify, network_code
 from billing_ai.facts.queries import OPEN_INVOICE
 from billing_ai.integrations.chargebee import payment_resources, reads, resources
 from billing_ai.kernel import clock
@@ -237,6 +237,8 @@ def _transaction(raw: payment_resources.Transaction, sources: dict[str, models.P
         payment_method=raw.payment_method,
         initiator=raw.initiator_type,
         decline_code=code[:100] if failed else "",
+        network_code=(raw.network_code or network_code(raw.gateway, code))[:10] if failed else "",
+        advice_code=raw.advice_code[:10] if failed else "",
         decline_category=decline.category if decline else "",
         payment_source_id=raw.payment_source_id,
         instrument_hash=source.instrument_hash

@@ -63,7 +63,9 @@ def _spoil(site: Site, customer_id: str, code: str | None) -> None:
         return
     category = decline_named(source["gateway"], code or "insufficient_funds").category
     truth = site.store.get("truth", source["id"]) or {"id": source["id"], "customer_id": customer_id, "paydays": [1, 15]}
-    truth |= {"state": _STATE_OF_CATEGORY.get(category, "do_not_honor"), "until": site.now() + 6 * 3_600}
+    # A card told to be lost stays lost, also at a gateway whose nearest code for that is of another category.
+    state = code if code in _STATE_OF_CATEGORY.values() else _STATE_OF_CATEGORY.get(code or category, _STATE_OF_CATEGORY.get(category))
+    truth |= {"state": state or "do_not_honor", "until": site.now() + 6 * 3_600}
     truth.pop("funded_until", None)
     if truth["state"] == "insufficient_funds" and judge(site, source, truth, "", 0, site.now()) is None:
         truth["paydays"] = [day for day in (1, 10, 15, 20, 25) if abs(day - day_of(site.now())) > 5]

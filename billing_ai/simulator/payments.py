@@ -65,9 +65,27 @@ def payment(
         "error_message": decline.text,
         "decline_code": decline.code,
         "decline_message": decline.text,
+        **_network_answer(decline.category, card.get("brand", "")),
         "object": "gateway_error_detail",
     }
     return transaction
+
+
+_NETWORK_CODES = {
+    "insufficient_funds": "51", "expired_card": "54", "lost_stolen": "41", "fraud": "59", "auth_required": "1A", "processor_error": "91",
+    "do_not_honor": "05", "limit_exceeded": "61", "closed_account": "46", "invalid_card": "14", "restricted_card": "62", "revocation": "R1",
+}  # fmt: skip
+_ADVICE = {"expired_card": "01", "invalid_card": "01", "closed_account": "01", "lost_stolen": "03", "fraud": "03", "revocation": "21"}
+
+
+def _network_answer(category: str, brand: str) -> Thing:
+    """What the card's network said, as Chargebee passes it on: ISO 8583 response code, and Mastercard's merchant advice."""
+    if not brand or category not in _NETWORK_CODES:
+        return {}
+    answer: Thing = {"network_error_code": _NETWORK_CODES[category]}
+    if brand == "mastercard" and category in _ADVICE:
+        answer["processor_advice_code"] = _ADVICE[category]
+    return answer
 
 
 def linked(transaction: Thing) -> Thing:

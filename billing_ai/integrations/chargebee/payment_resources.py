@@ -31,7 +31,11 @@ class Transaction:
     error_code: str
     error_text: str
     decline_code: str
-    """The card network's or the bank's code, where the gateway passes it on."""
+    """The gateway's or the processor's code for the refusal, in that gateway's own numbering."""
+    network_code: str
+    """The card network's response code (`51`, `R0`), where the gateway passes it on. A gateway's own `12` may mean something else altogether."""
+    advice_code: str
+    """Mastercard's merchant advice code (`03`: never again), where the gateway passes it on."""
     error_category: str
     invoice_ids: tuple[str, ...]
     refunded_transaction_id: str
@@ -66,6 +70,8 @@ class Transaction:
             error_code=text(raw, "error_code") or text(detail, "error_code"),
             error_text=text(raw, "error_text") or text(detail, "error_message"),
             decline_code=text(detail, "decline_code") or text(detail, "processor_error_code"),
+            network_code=text(detail, "network_error_code"),
+            advice_code=text(detail, "processor_advice_code"),
             error_category=text(detail, "error_category"),
             invoice_ids=tuple(text(row, "invoice_id") for row in rows(raw, "linked_invoices") if text(row, "invoice_id")),
             refunded_transaction_id=text(raw, "refunded_txn_id"),

@@ -156,7 +156,7 @@ def test_a_bank_debit_knows_its_rail_by_the_currency() -> None:
 
 def test_an_attempt_long_ago_still_forbids_another_when_it_was_for_good(now: datetime) -> None:
     make_customer()
-    transact("t1", timedelta(days=700), decline_code="41", gateway="worldpay")
+    transact("t1", timedelta(days=700), decline_code="41", network_code="41", gateway="worldpay")
     transact("t2", timedelta(days=1), status="success", decline_code="")
     retry_ledger.record_from_transactions("cust_1")
 

@@ -171,11 +171,16 @@ def test_what_the_last_answer_says(retryable: str, rule: str, outcome: str) -> N
 
 @pytest.mark.parametrize("code", ["03", "04", "07", "12", "15", "41", "43", "57", "62", "78", "93", "R0", "R1", "R3", "r1"])
 def test_a_visa_category_1_code_is_for_good_whatever_came_after(code: str) -> None:
-    long_ago = failed(timedelta(days=400), code=code, retryable="no")
+    long_ago = failed(timedelta(days=400), network_code=code, retryable="no")
     success = failed(timedelta(days=1), succeeded=True, retryable="")
 
     assert strict(ask([long_ago, success])) == {"retry.never": "deny"}
     assert strict(ask([long_ago, success], replace(CHARGE, network="amex"))) == {}
+
+
+def test_a_gateways_own_12_is_not_visas() -> None:
+    """Adyen's 12 is want of funds."""
+    assert strict(ask([failed(timedelta(days=4), code="12")])) == {}
 
 
 @pytest.mark.parametrize("advice", ["03", "21"])
