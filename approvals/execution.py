@@ -23,6 +23,7 @@ from approvals.models import Contact, Execution, ExecutionAttempt, Proposal
 from approvals.policy import gate, limits, retry_ledger
 from audit import seal
 from audit.actor import Actor, acting
+from billing_ai.integrations.chargebee import budget
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
 from billing_ai.work import claims
@@ -41,7 +42,7 @@ def execute_due(limit: int = 20) -> int:
     for row in rows:
         execution = Execution.objects.select_related("proposal__case", "proposal__current").get(pk=row.pk)
         execution.attempt = row.attempt
-        with acting(ACTOR, execution.trace_id):
+        with acting(ACTOR, execution.trace_id), budget.at_least(budget.Lane.EXECUTION):
             try:
                 carry_out(execution)
             except SoftTimeLimitExceeded:
@@ -241,7 +242,7 @@ def settle_unknowns(limit: int = 50) -> int:
     settled = 0
     due = Execution.objects.filter(status=Execution.UNKNOWN, settle_after__lte=claims.db_now()).order_by("settle_after")[:limit]
     for execution in due.select_related("proposal__case"):
-        with acting(ACTOR, execution.trace_id):
+        with acting(ACTOR, execution.trace_id), budget.at_least(budget.Lane.EXECUTION):
             settled += _settle(execution)
     return settled
 
