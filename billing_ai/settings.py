@@ -134,6 +134,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = True  # one machine needs no collectstatic step
 LOGIN_URL = reverse_lazy("admin:login")
+AUTHENTICATION_BACKENDS = ["billing_ai.console.sign_in.OneLookBackend"]
 
 # -- database --------------------------------------------------------------------------------------------------------------------
 if values.get("DATABASE_URL"):
