@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
@@ -23,7 +24,7 @@ from approvals.admin.queue_query import next_case, previous_case, question
 from approvals.case_facts import planned_retry
 from approvals.case_transitions import DISPUTE_CODES
 from approvals.drafts.sms import size
-from approvals.models import Case, KillSwitch, Promise
+from approvals.models import Case, Execution, KillSwitch, Promise, Proposal
 from approvals.people import Refused
 from approvals.review import Review, ReviewedProposal, load, preview
 from approvals.revisions import read_words
@@ -34,6 +35,7 @@ from billing_ai.kernel.errors import OutsideError
 from billing_ai.kernel.money import Money
 from billing_ai.tables.differences import word_difference
 
+_RULE_ID = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 _SHOWN_WHEN_OPEN = (*states.FOR_PEOPLE, states.APPROVED, states.EXECUTING, states.UNKNOWN, states.BLOCKED, states.OBSERVED)
 
 
@@ -109,6 +111,7 @@ def _card(one: ReviewedProposal, review: Review, reader: Reader) -> dict[str, An
         "is_open": one.can_decide,
         "is_undoable": proposal.status == states.APPROVED,
         "is_unknown": proposal.status == states.UNKNOWN,
+        **_held_up(proposal),
         "title": words.action(proposal.action),
         "does": one.describes,
         "amount": reader.minor(proposal.amount_minor, proposal.currency) if proposal.amount_minor else "",
@@ -131,6 +134,19 @@ def _card(one: ReviewedProposal, review: Review, reader: Reader) -> dict[str, An
             "sms": asdict(size(one.rendered.text)) if one.rendered and one.words.channel == "sms" else None,
         }
     return card
+
+
+def _held_up(proposal: Proposal) -> dict[str, Any]:
+    """Why an approved effect has not gone out, and when it is tried next: the outside world's answer in words, or the rule that lets it wait."""
+    execution: Execution | None = getattr(proposal, "execution", None) if proposal.status == states.APPROVED else None
+    if execution is None or not execution.reason:
+        return {"held_up": "", "next_try": None}
+    rule, _, sentence = execution.reason.partition(": ")
+    is_waiting = execution.status == Execution.WAITING
+    return {
+        "held_up": sentence if sentence and _RULE_ID.fullmatch(rule) else execution.reason,
+        "next_try": execution.not_before if is_waiting else None,
+    }
 
 
 def _limits(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from approvals.wording import words
 from approvals.wording.reader import Reader, reader_of
 from billing_ai.console.charts import lying_bars, standing_bars
 from billing_ai.console.figures import Figures, figures
+from billing_ai.integrations.chargebee import circuit
 from billing_ai.kernel import clock
 
 _LATE = timedelta(minutes=5)
@@ -106,7 +107,9 @@ def _spend(known: Figures, reader: Reader) -> dict[str, Any]:
 
 def _health(known: Figures, reader: Reader) -> list[dict[str, str]]:
     now, counts = clock.now(), known.counts
+    site = circuit.state()
     rows = [
+        {"light": "bad" if site.is_open else "" if site.is_well else "warn", "title": "Chargebee", "said": site.sentence, "more": ""},
         {
             "light": "warn" if known.oldest_event and now - known.oldest_event > _LATE else "",
             "title": "News from Chargebee",

@@ -37,6 +37,8 @@ class State:
     is_open: bool
     failures: int
     sentence: str
+    is_well: bool = False
+    """Nothing is known against it: the last call was answered, and nobody asked us to wait."""
 
 
 def state() -> State:
@@ -58,7 +60,7 @@ def state() -> State:
         return State(False, health.failures, f"Chargebee asked us to slow down; calls go on in {ceil(held)} s. Nothing is lost.")
     if health.failures:
         return State(False, health.failures, f"Chargebee is shaky: the last {health.failures} calls failed.")
-    return State(False, 0, "Chargebee answers.")
+    return State(False, 0, "Chargebee answers.", is_well=True)
 
 
 def check() -> None:
