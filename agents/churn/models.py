@@ -77,6 +77,7 @@ class ChurnScore(Scored):
     band_before = models.CharField(max_length=10, blank=True, default="", help_text="the band before the last change of band")
     band_changed_at = models.DateTimeField(null=True)
     history_at = models.DateTimeField(null=True, help_text="when the last point of its history was written")
+    first_seen_at = models.DateTimeField(null=True, help_text="when it was first scored: changes of value are known since then")
     is_active = models.BooleanField(default=True, help_text="has a subscription that can be left")
 
     class Meta:
@@ -102,6 +103,24 @@ class ChurnHistory(Scored):
 
     def __str__(self) -> str:
         return f"{self.chargebee_customer_id} {self.scored_at:%Y-%m-%d} {self.p90:.0%}"
+
+
+class ValueChange(models.Model):
+    """A customer's MRR or seats were another number than at the score before. Known only since the customer was first scored."""
+
+    MRR, SEATS = "mrr", "seats"
+
+    chargebee_customer_id = models.CharField(max_length=100)
+    at = models.DateTimeField(help_text="when it was seen")
+    what = models.CharField(max_length=5, help_text="mrr (minor units) or seats")
+    before = models.FloatField()
+    after = models.FloatField()
+
+    class Meta:
+        indexes = [models.Index(fields=["chargebee_customer_id", "at"], name="value_change_by_customer")]
+
+    def __str__(self) -> str:
+        return f"{self.chargebee_customer_id} {self.what} {self.before:g} to {self.after:g}"
 
 
 class ScoringRun(models.Model):

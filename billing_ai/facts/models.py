@@ -53,6 +53,9 @@ class Subscription(Fact):
     item_price_ids = models.JSONField(default=list)
     currency = models.CharField(max_length=3)
     mrr_minor = models.BigIntegerField(default=0)
+    seats = models.BigIntegerField(null=True, help_text="quantity of the plan item; empty: not known")
+    has_discount = models.BooleanField(null=True, help_text="holds a coupon; empty: not known")
+    discount_ends_at = models.DateTimeField(null=True, help_text="when the first coupon that has an end stops applying")
     started_at = models.DateTimeField(null=True)
     current_term_end_at = models.DateTimeField(null=True)
     cancel_scheduled_at = models.DateTimeField(null=True)
@@ -106,8 +109,12 @@ class Transaction(Fact):
     payment_method = models.CharField(max_length=40, blank=True, default="")
     initiator = models.CharField(max_length=20, blank=True, default="", help_text="customer or merchant")
     decline_code = models.CharField(max_length=100, blank=True, default="", help_text="in the gateway's own numbering")
-    network_code = models.CharField(max_length=10, blank=True, default="", help_text="the card network's response code; empty: not passed on")
-    advice_code = models.CharField(max_length=10, blank=True, default="", help_text="Mastercard's merchant advice code; empty: not passed on")
+    network_code = models.CharField(
+        max_length=10, blank=True, default="", help_text="the card network's response code; empty: not passed on"
+    )
+    advice_code = models.CharField(
+        max_length=10, blank=True, default="", help_text="Mastercard's merchant advice code; empty: not passed on"
+    )
     decline_category = models.CharField(max_length=40, blank=True, default="")
     payment_source_id = models.CharField(max_length=100, blank=True, default="")
     instrument_hash = models.CharField(max_length=64, blank=True, default="", help_text="keyed hash of the payment instrument")

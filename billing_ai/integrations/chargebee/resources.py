@@ -140,6 +140,8 @@ class Subscription:
     """None when the customer's own setting holds."""
     payment_source_id: str
     coupon_ids: tuple[str, ...]
+    discount_ends_at: datetime | None
+    """When the first coupon with an end stops applying."""
     contract_term: Raw
     business_entity_id: str
     updated_at: datetime | None
@@ -193,6 +195,7 @@ class Subscription:
             is_auto_collected=None if not collection else collection == "on",
             payment_source_id=text(raw, "payment_source_id"),
             coupon_ids=tuple(text(row, "coupon_id") for row in rows(raw, "coupons") if text(row, "coupon_id")),
+            discount_ends_at=min((at for row in rows(raw, "coupons") if (at := moment(row, "apply_till"))), default=None),
             contract_term=part(raw, "contract_term"),
             business_entity_id=text(raw, "business_entity_id"),
             updated_at=moment(raw, "updated_at"),
