@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -68,7 +69,7 @@ class View:
             else 0
         )
 
-    def counts(self, used_today: dict[str, int]) -> Counts:
+    def counts(self, used_today: Mapping[str, int]) -> Counts:
         """The figures that the limits compare."""
         return Counts(self.attempts_by_us, self.messages_on_invoice(), used_today)
 
@@ -86,21 +87,58 @@ def load(
     customer_id: str, invoice_id: str, *, now: datetime, collects: bool = False, proposal_id: str = "", address_hash: str = ""
 ) -> View:
     """Read it. `proposal_id` leaves that proposal's own effect and slot out of what is counted."""
-    row = _customer(customer_id, invoice_id)
-    contact = _contact_facts(customer_id, invoice_id, row, now, proposal_id, address_hash)
+    row = _customer(customer_id, invoice_id).first()
+    events = list(_events(customer_id, now, proposal_id, address_hash)) if row is not None else []
+    source = _source(row["source"]) if row is not None and collects else None
+    if source is None:
+        return _view(invoice_id, row, events)
+    attempts = _attempts(source.instrument_hash, now)
+    return _view(invoice_id, row, events, source, list(attempts), list(_slots(source.instrument_hash, now, proposal_id)))
+
+
+def questions(customer_id: str, invoice_id: str, *, now: datetime) -> dict[str, QuerySet[Any, Any]]:
+    """What `load` asks for a proposal that is still to be decided, as queries to be answered together; `answered` makes the view of it."""
+    whose = PaymentSource.objects.filter(
+        pk__in=Customer.objects.filter(pk=customer_id).values("primary_payment_source_id"), is_deleted=False
+    )
+    instrument = Subquery(whose.exclude(instrument_hash="").values("instrument_hash")[:1])
+    return {
+        "customer": _customer(customer_id, invoice_id),
+        "events": _events(customer_id, now, "", ""),
+        "attempts": _attempts(instrument, now),
+        "slots": _slots(instrument, now, ""),
+    }
+
+
+def answered(invoice_id: str, found: Mapping[str, list[Any]], *, collects: bool) -> View:
+    """The view from the answers to `questions`; without `collects` as if the ledger of retries had not been asked."""
+    row = found["customer"][0] if found["customer"] else None
+    source = _source(row["source"]) if row is not None and collects else None
+    if source is None:
+        return _view(invoice_id, row, found["events"])
+    return _view(invoice_id, row, found["events"], source, found["attempts"], found["slots"])
+
+
+def _view(
+    invoice_id: str,
+    row: Mapping[str, Any] | None,
+    events: Iterable[Any],
+    source: Source | None = None,
+    attempts: Sequence[CollectionAttempt] = (),
+    slots: Iterable[Any] = (),
+) -> View:
+    contact = _contact_facts(invoice_id, row, list(events))
     if row is None:
         return View(contact, invoice_id=invoice_id)
-    tags, country = tuple(str(tag) for tag in row["tags"] or ()), row["country"]
-    if not collects:
-        return View(contact, tags, country, invoice_id=invoice_id)
-    source = _source(row["source"])
-    if source is None:
-        return View(contact, tags, country, None, invoice_id=invoice_id)
-    attempts, by_us = _attempts(source.instrument_hash, invoice_id, now, proposal_id)
-    return View(contact, tags, country, source, attempts, by_us, invoice_id)
+    tried = [attempt_of(one) for one in attempts]
+    by_us = sum(1 for one in attempts if one.source == OURS and one.chargebee_invoice_id == invoice_id)
+    for slot in slots:
+        tried.append(Attempt(slot.reserved_at, slot.amount_minor, slot.currency, slot.merchant_account, slot.invoice, reserved=True))
+        by_us += slot.invoice == invoice_id
+    return View(contact, tuple(str(tag) for tag in row["tags"] or ()), row["country"], source, tuple(tried), by_us, invoice_id)
 
 
-def _customer(customer_id: str, invoice_id: str) -> dict[str, Any] | None:
+def _customer(customer_id: str, invoice_id: str) -> QuerySet[Any, dict[str, Any]]:
     invoices = Invoice.objects.filter(chargebee_customer_id=OuterRef("pk"), has_dispute=True, is_deleted=False)
     cases = Case.objects.filter(chargebee_customer_id=OuterRef("pk"), status=Case.DISPUTED)
     promises = Promise.objects.filter(case__chargebee_customer_id=OuterRef("pk"), status=Promise.OPEN)
@@ -112,7 +150,7 @@ def _customer(customer_id: str, invoice_id: str) -> dict[str, Any] | None:
         )
     )  # fmt: skip
     snoozed = Case.objects.filter(chargebee_customer_id=OuterRef("pk"), status__in=Case.ACTIVE).filter(this).values("snoozed_until")[:1]
-    found = (
+    return (
         Customer.objects.filter(pk=customer_id)
         .annotate(
             disputes_this=Exists(invoices.filter(this)),
@@ -128,17 +166,12 @@ def _customer(customer_id: str, invoice_id: str) -> dict[str, Any] | None:
             "is_deleted", "country", "time_zone", "phone_country", "has_email", "has_phone", "email_consent", "sms_consent", "tags",
             "disputes_this", "disputes_any", "case_this", "case_any", "promise_this", "promise_any", "snoozed", "source",
         )
-        .first()
     )  # fmt: skip
-    return dict(found) if found is not None else None
 
 
-def _contact_facts(
-    customer_id: str, invoice_id: str, row: dict[str, Any] | None, now: datetime, proposal_id: str, address_hash: str
-) -> ContactFacts:
+def _contact_facts(invoice_id: str, row: Mapping[str, Any] | None, events: list[Any]) -> ContactFacts:
     if row is None:
         return ContactFacts(is_known=False)
-    events = list(_events(customer_id, now, proposal_id, address_hash))
     words = {a: Word(b, c, at) for what, a, b, c, at in events if what == "consent"}
     whole = not invoice_id
     return ContactFacts(
@@ -203,22 +236,21 @@ def _source(found: dict[str, Any] | None) -> Source | None:
     return Source(found["instrument_hash"], found["network"], found["kind"], found["status"], found["issuing_country"], expires_on)
 
 
-def _attempts(instrument_hash: str, invoice_id: str, now: datetime, proposal_id: str) -> tuple[tuple[Attempt, ...], int]:
-    """The instrument's attempts in the longest window, and each older one that may forbid another for good; then the slots that are taken."""
+def _attempts(instrument: str | Subquery, now: datetime) -> QuerySet[CollectionAttempt]:
+    """The instrument's attempts in the longest window, and each older one that may forbid another for good."""
     for_good = Q(retryable__in=_NEVER) | ~Q(network_code="") | ~Q(advice_code="")
-    rows = CollectionAttempt.objects.filter(Q(happened_at__gt=now - LOOK_BACK) | for_good, instrument_hash=instrument_hash)
-    attempts = [attempt_of(row) for row in rows]
-    by_us = sum(1 for row in rows if row.source == OURS and row.chargebee_invoice_id == invoice_id)
+    return CollectionAttempt.objects.filter(Q(happened_at__gt=now - LOOK_BACK) | for_good, instrument_hash=instrument)
+
+
+def _slots(instrument: str | Subquery, now: datetime, proposal_id: str) -> QuerySet[Any, Any]:
+    """The slots that are taken and of which no attempt is recorded yet."""
     recorded = CollectionAttempt.objects.filter(chargebee_transaction_id=OuterRef("chargebee_transaction_id"))
     taken = RetryReservation.objects.filter(
-        instrument_hash=instrument_hash, status__in=(RetryReservation.HELD, RetryReservation.USED), reserved_at__gt=now - LOOK_BACK
+        instrument_hash=instrument, status__in=(RetryReservation.HELD, RetryReservation.USED), reserved_at__gt=now - LOOK_BACK
     ).filter(~Exists(recorded))
     if proposal_id:
         taken = taken.exclude(execution__proposal_id=UUID(proposal_id))
-    for slot in taken.annotate(invoice=F("execution__proposal__chargebee_invoice_id")):
-        attempts.append(Attempt(slot.reserved_at, slot.amount_minor, slot.currency, slot.merchant_account, slot.invoice, reserved=True))
-        by_us += slot.invoice == invoice_id
-    return tuple(attempts), by_us
+    return taken.annotate(invoice=F("execution__proposal__chargebee_invoice_id"))
 
 
 def attempt_of(row: CollectionAttempt) -> Attempt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, cast
@@ -34,20 +34,26 @@ def judge(
     approver: User | None = None,
     view: View | None = None,
     address_hash: str = "",
+    in_force: Rules | None = None,
+    used: Mapping[str, int] | None = None,
+    plans: tuple[str, ...] | None = None,
 ) -> Verdict:
     """All checks of one proposal, and who has to approve it.
 
-    `view` (from `look`) saves reading the customer again for a second proposal of the same case. At `execute` look at the checks, not at
+    `view` (from `look`) saves reading the customer again for a second proposal of the same case, `in_force`, `used` (today, by the agent) and
+    `plans` the rest: with all four nothing is read. At `execute` look at the checks, not at
     `Verdict.outcome`: a check that asks for a person is satisfied by the people who approved, and denies when they are too few by now.
     """
     asked = proposal if isinstance(proposal, Subject) else subject.of_proposal(proposal, moment=moment, channel=channel, approver=approver)
-    in_force = rules.current(now)
+    if in_force is None:
+        in_force = rules.current(now)
     if view is None:
         view = look(asked, now=now, address_hash=address_hash, moment=moment)
     if phase_rules.wants_plans(in_force, asked.agent) and not asked.plans:
-        asked = replace(asked, plans=_plans(asked.customer_id))
+        asked = replace(asked, plans=_plans(asked.customer_id) if plans is None else plans)
     asked = replace(asked, tags=tuple(dict.fromkeys((*asked.tags, *view.tags))), country=asked.country or view.country)
-    used = limits.used_today(asked.agent, now) if asked.agent != ORDERED_BY_PERSON else {}
+    if used is None:
+        used = limits.used_today(asked.agent, now) if asked.agent != ORDERED_BY_PERSON else {}
     verdict = decide(asked, view, in_force, used, moment=moment, now=now)
     if moment == "approve" and approver is not None:
         verdict = replace(verdict, checks=(*verdict.checks, wrote_the_rules_today(approver, asked.agent, now)))
@@ -73,7 +79,7 @@ def look(
     )
 
 
-def decide(asked: Subject, view: View, in_force: Rules, used_today: dict[str, int], *, moment: Moment, now: datetime) -> Verdict:
+def decide(asked: Subject, view: View, in_force: Rules, used_today: Mapping[str, int], *, moment: Moment, now: datetime) -> Verdict:
     """The verdict of everything that was read. Pure."""
     at = max(now, asked.not_before) if asked.not_before is not None and moment != "execute" else now
     checks: list[Check] = [_kill_switch(asked.agent, in_force.stopped, moment, now)]
