@@ -54,7 +54,7 @@ def order(
         chargebee_invoice_id=case.chargebee_invoice_id,
         currency=case.currency,
         amount_minor=0,
-        facts_hash=facts_hash(case.chargebee_invoice_id),
+        facts_hash=facts_hash(case.chargebee_invoice_id, case.chargebee_customer_id),
         expires_at=clock.now() + timedelta(days=2),
         trace_id=case.trace_id,
     )

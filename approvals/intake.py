@@ -28,14 +28,15 @@ PROPOSALS_LIVE_FOR = timedelta(days=7)
 
 
 def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | None = None) -> Case | None:
-    """Open or refresh the case and put each proposal before the policy gate. None when nothing is owed any more.
+    """Open or refresh the case and put each proposal before the policy gate. None when the case is about an invoice on which nothing
+    is owed any more. A case without an invoice is about the customer as a whole, and one without a customer about many at once.
 
     `findings` holds, per step, what the verifier said of the words. What an earlier run proposed and nobody has decided on is withdrawn
     when the new run no longer wants it.
     """
     with transaction.atomic():
-        invoice = Invoice.objects.filter(pk=result.case.invoice_id).first()
-        if invoice is None or invoice.amount_due_minor <= 0:
+        invoice = Invoice.objects.filter(pk=result.case.invoice_id).first() if result.case.invoice_id else None
+        if result.case.invoice_id and (invoice is None or invoice.amount_due_minor <= 0):
             return None
         case = _case(result, invoice)
         wanted = {(draft.action, draft.step) for draft in result.proposals}
@@ -53,11 +54,11 @@ def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | Non
         return case
 
 
-def _case(result: RunResult, invoice: Invoice) -> Case:
+def _case(result: RunResult, invoice: Invoice | None) -> Case:
     draft = result.case
     case = (
         Case.objects.select_for_update(of=("self",))
-        .filter(kind=draft.kind, chargebee_invoice_id=draft.invoice_id, status__in=Case.ACTIVE)
+        .filter(kind=draft.kind, chargebee_customer_id=draft.customer_id, chargebee_invoice_id=draft.invoice_id, status__in=Case.ACTIVE)
         .first()
     )
     is_new = case is None
@@ -67,7 +68,7 @@ def _case(result: RunResult, invoice: Invoice) -> Case:
             agent=result.agent,
             chargebee_customer_id=draft.customer_id,
             chargebee_invoice_id=draft.invoice_id,
-            currency=invoice.currency,
+            currency=invoice.currency if invoice is not None else draft.amount_due.currency,
             trace_id=result.trace_id,
         )
     _describe(case, draft, invoice)
@@ -78,8 +79,10 @@ def _case(result: RunResult, invoice: Invoice) -> Case:
     return case
 
 
-def _describe(case: Case, draft: CaseDraft, invoice: Invoice) -> None:
-    case.amount_due_minor, case.due_on = invoice.amount_due_minor, invoice.due_on
+def _describe(case: Case, draft: CaseDraft, invoice: Invoice | None) -> None:
+    case.amount_due_minor, case.due_on = (
+        (invoice.amount_due_minor, invoice.due_on) if invoice is not None else (draft.amount_due.minor, None)
+    )
     case.category, case.headline = draft.category, draft.headline[:300]
     case.likelihood_bp, case.uplift_bp = draft.likelihood_bp, draft.uplift_bp
     case.amount_reference = reference_cents(case.amount_due)

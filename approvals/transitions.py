@@ -62,7 +62,7 @@ def approve(
         revision = _current(proposal)
         if revision.content_hash != content_hash:
             raise Refused("stale_revision", "Nothing was approved: someone has edited this since you opened it. Read the new text first.")
-        if facts_hash_of(proposal.chargebee_invoice_id) != facts_hash:
+        if facts_hash_of(proposal.chargebee_invoice_id, proposal.chargebee_customer_id) != facts_hash:
             raise Refused(
                 "stale_facts", "Nothing was approved: the invoice or the customer has changed since you opened this page. Look again."
             )
@@ -224,7 +224,10 @@ def make_ready(proposal: Proposal, *, delay: timedelta, not_before_check: Any = 
     if execution is None:
         # A step that came to nothing may be proposed anew; its effect is then another one, with another key.
         generation = Execution.objects.filter(
-            proposal__chargebee_invoice_id=proposal.chargebee_invoice_id, action=proposal.action, proposal__step=proposal.step
+            proposal__chargebee_customer_id=proposal.chargebee_customer_id,
+            proposal__chargebee_invoice_id=proposal.chargebee_invoice_id,
+            action=proposal.action,
+            proposal__step=proposal.step,
         ).count()
         key = ids.effect_key(proposal.chargebee_customer_id, proposal.chargebee_invoice_id, proposal.action, proposal.step, generation)
         execution = Execution(proposal=proposal, action=proposal.action, business_key=key, idempotency_key=key, trace_id=proposal.trace_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from approvals.contract import Check
@@ -25,6 +25,14 @@ class Done:
 
     reference: str
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of it happened and is written down; the rest follows under the same key after a pause. Uses up no attempt."""
+
+    sentence: str
+    after: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,7 @@ class Action(Protocol):
     def freeze(self, proposal: Proposal, revision: Revision, look: Look, key: str) -> Request:
         """The exact request. Raises Terminal when it cannot be made from what was approved."""
 
-    def act(self, request: Request, *, key: str) -> Done:
+    def act(self, request: Request, *, key: str) -> Done | Part:
         """Make the call. Raises Retryable, Terminal (`declined` when it is an answer), Unknown."""
 
     def look_up(self, execution: Execution, request: Request, *, since: datetime) -> Settled:

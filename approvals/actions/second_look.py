@@ -48,9 +48,20 @@ def approved_facts_still_hold(proposal: Proposal) -> list[Check]:
         return [Check("look.no_approval", "deny", "Nobody has approved this.")]
     if proposal.current is None or decision.content_hash != proposal.current.content_hash:
         return [Check("look.other_revision", "deny", "The approval was for another text.")]
-    if queries.facts_hash(proposal.chargebee_invoice_id) != decision.facts_hash:
+    if queries.facts_hash(proposal.chargebee_invoice_id, proposal.chargebee_customer_id) != decision.facts_hash:
         return [Check("look.facts_changed", "deny", "The invoice or the customer has changed since this was approved.")]
     return []
+
+
+def look_at_customer(proposal: Proposal) -> list[Check]:
+    """What a step about the customer as a whole rests on: that they are still there. Raises Retryable when Chargebee is away."""
+    try:
+        customer = reads.retrieve_customer(proposal.chargebee_customer_id)
+    except Terminal as error:
+        return [Check("look.customer_gone", "deny", f"Chargebee no longer has this customer ({error.sentence})")]
+    if customer.is_deleted:
+        return [Check("look.customer_gone", "deny", "The customer was deleted in Chargebee.")]
+    return [Check("look.customer", "allow", "The customer is still there.")]
 
 
 def payments_since(invoice_id: str, since: datetime) -> list[tuple[str, str]]:

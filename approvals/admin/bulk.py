@@ -88,7 +88,7 @@ def _row(proposal: Proposal, reader: Reader, middle: float) -> dict[str, Any]:
     row: dict[str, Any] = {
         "proposal": proposal,
         "amount": reader.minor(proposal.case.amount_due_minor, proposal.case.currency),
-        "facts_hash": facts_hash(proposal.chargebee_invoice_id),
+        "facts_hash": facts_hash(proposal.chargebee_invoice_id, proposal.chargebee_customer_id),
         "body": "",
         "held": _held(proposal, middle),
     }

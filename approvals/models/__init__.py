@@ -1,6 +1,7 @@
 """Cases and proposals; policies; contact and retry ledgers."""
 
 from approvals.models.cases import Case, Contact, Note, Outcome, Promise
+from approvals.models.crm import CrmBatch, CrmField
 from approvals.models.policy import (
     CollectionAttempt,
     Consent,
@@ -22,6 +23,8 @@ __all__ = [
     "CollectionAttempt",
     "Consent",
     "Contact",
+    "CrmBatch",
+    "CrmField",
     "DailyTake",
     "DailyUse",
     "Decision",

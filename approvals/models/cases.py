@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Case(models.Model):
-    """One open case per kind and invoice. Status: open → promised | disputed → open → recovered | closed."""
+    """One open case per kind, customer and invoice; without an invoice it is about the customer as a whole. Status: open → promised | disputed → open → recovered | closed."""
 
     OPEN, PROMISED, DISPUTED, RECOVERED, CLOSED = "open", "promised", "disputed", "recovered", "closed"
     ACTIVE = (OPEN, PROMISED, DISPUTED)
@@ -26,8 +26,8 @@ class Case(models.Model):
     id = models.UUIDField(primary_key=True, default=ids.new_id)
     kind = models.CharField(max_length=30, default="dunning")
     agent = models.CharField(max_length=40, default="dunning")
-    chargebee_customer_id = models.CharField(max_length=100)
-    chargebee_invoice_id = models.CharField(max_length=100)
+    chargebee_customer_id = models.CharField(max_length=100, blank=True, default="", help_text="empty: about many customers at once")
+    chargebee_invoice_id = models.CharField(max_length=100, blank=True, default="", help_text="empty: about the customer as a whole")
     status = models.CharField(max_length=12, default=OPEN)
     currency = models.CharField(max_length=3)
     amount_due_minor = models.BigIntegerField()
@@ -62,7 +62,7 @@ class Case(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["kind", "chargebee_invoice_id"],
+                fields=["kind", "chargebee_customer_id", "chargebee_invoice_id"],
                 condition=models.Q(status__in=["open", "promised", "disputed"]),
                 name="one_open_case_per_invoice",
             ),
@@ -82,7 +82,7 @@ class Case(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Invoice {self.chargebee_invoice_id}"
+        return f"Invoice {self.chargebee_invoice_id}" if self.chargebee_invoice_id else self.chargebee_customer_id or self.kind
 
     @property
     def alone_bp(self) -> int:

@@ -27,8 +27,8 @@ class Proposal(models.Model):
     step = models.CharField(max_length=60, help_text="which step of the plan: part of the business key")
     status = models.CharField(max_length=16)
     current = models.ForeignKey("approvals.Revision", null=True, on_delete=models.PROTECT, related_name="+")
-    chargebee_customer_id = models.CharField(max_length=100)
-    chargebee_invoice_id = models.CharField(max_length=100)
+    chargebee_customer_id = models.CharField(max_length=100, blank=True, default="")
+    chargebee_invoice_id = models.CharField(max_length=100, blank=True, default="")
     currency = models.CharField(max_length=3)
     amount_minor = models.BigIntegerField(default=0)
     facts_hash = models.CharField(max_length=64, help_text="of the facts that the draft rests on")
@@ -58,7 +58,7 @@ class Proposal(models.Model):
         constraints = [
             # One effect per business key: a step of an invoice is proposed anew only when the earlier try came to nothing.
             models.UniqueConstraint(
-                fields=["chargebee_invoice_id", "action", "step"],
+                fields=["chargebee_customer_id", "chargebee_invoice_id", "action", "step"],
                 condition=~models.Q(status__in=["rejected", "withdrawn", "expired", "blocked", "observed", "failed", "declined"]),
                 name="one_effect_per_business_key",
             ),

@@ -27,10 +27,14 @@ def is_open(invoice: Invoice) -> bool:
     return invoice.status in OPEN_INVOICE and invoice.amount_due_minor > 0 and not invoice.is_deleted
 
 
-def facts_hash(invoice_id: str) -> str:
-    """A hash over everything that, if it changed, would make an approval of something on this invoice wrong."""
-    invoice = Invoice.objects.filter(pk=invoice_id).first()
-    customer = Customer.objects.filter(pk=invoice.chargebee_customer_id).first() if invoice else None
+def facts_hash(invoice_id: str, customer_id: str = "") -> str:
+    """A hash over everything that, if it changed, would make an approval of something on this invoice wrong.
+
+    Without an invoice it is about the customer as a whole; without either it rests on no fact of Chargebee's, and never changes.
+    """
+    invoice = Invoice.objects.filter(pk=invoice_id).first() if invoice_id else None
+    whose = invoice.chargebee_customer_id if invoice else "" if invoice_id else customer_id
+    customer = Customer.objects.filter(pk=whose).first() if whose else None
     return content_hash(
         {
             "invoice": [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 
@@ -164,6 +164,8 @@ class BatchReceipt:
     accepted: tuple[str, ...]
     refused: Mapping[str, str]
     accepted_at: datetime
+    pause: timedelta = timedelta(0)
+    """How long to wait before the next batch, so as to stay inside the vendor's limits as it told of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,10 @@ class NewTask:
     body: str
     due_on: date | None = None
     is_urgent: bool = False
+    owner_id: str = ""
+    """The owner's id in that CRM; empty: whoever the CRM gives it to."""
+    is_call: bool = False
+    """True: the owner is to ring the customer."""
 
 
 class CrmSink(Protocol):
@@ -182,6 +188,9 @@ class CrmSink(Protocol):
 
     def upsert_scores(self, batch: Sequence[CustomerScore], *, key: str) -> BatchReceipt:
         """Set fields on customers, by our id for them; setting the same again changes nothing. Raises Retryable, Terminal, Unknown."""
+
+    def which_are_set(self, batch: Sequence[CustomerScore]) -> frozenset[str]:
+        """Our ids of the customers on whom every one of these fields holds this value now. Raises Retryable, Terminal."""
 
     def create_task(self, task: NewTask, *, key: str) -> SentReceipt:
         """Create one task. Raises Retryable, Terminal, Unknown."""

@@ -19,7 +19,7 @@ _COMPOSITE_LIMIT = 200
 _CUSTOMER_FIELDS = {("salesforce", "Account"): "Chargebee_Customer_Id__c", ("hubspot", "companies"): "chargebee_customer_id"}
 _UNIQUE = {("hubspot", "tasks"): "billing_effect_key", ("salesforce", "Task"): "Billing_Effect_Key__c"}
 _QUERY = re.compile(
-    r"SELECT\s+(?P<fields>.+?)\s+FROM\s+(?P<object>\w+)(?:\s+WHERE\s+(?P<field>\w+)\s*=\s*'(?P<value>[^']*)')?(?:\s+LIMIT\s+(?P<limit>\d+))?\s*$",
+    r"SELECT\s+(?P<fields>.+?)\s+FROM\s+(?P<object>\w+)(?:\s+WHERE\s+(?P<field>\w+)\s*(?:=\s*'(?P<value>[^']*)'|IN\s*\((?P<values>[^)]*)\)))?(?:\s+LIMIT\s+(?P<limit>\d+))?\s*$",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -137,11 +137,14 @@ class Crm:
         return web.json_response(_sf_shown(record)) if record else _sf_missing()
 
     async def query(self, request: web.Request) -> web.Response:
-        """`SELECT … FROM Object [WHERE Field = 'value'] [LIMIT n]`."""
+        """`SELECT … FROM Object [WHERE Field = 'value' | Field IN ('a', 'b')] [LIMIT n]`."""
         asked = _QUERY.match(request.query.get("q", "").strip())
         if asked is None:
             return web.json_response([{"message": "unexpected token", "errorCode": "MALFORMED_QUERY"}], status=400)
-        if asked["field"] and asked["field"] != "Id":
+        if asked["values"] is not None:
+            wanted = re.findall(r"'([^']*)'", asked["values"])
+            found = [one for value in wanted if (one := self._external("salesforce", asked["object"], asked["field"], value))]
+        elif asked["field"] and asked["field"] != "Id":
             one = self._external("salesforce", asked["object"], asked["field"], asked["value"])
             found = [one] if one else []
         else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, cast
 from urllib.parse import quote
 
 from billing_ai.integrations.hubspot.client import COMPANY_KEY_PROPERTY, TASK_KEY_PROPERTY, TASK_TO_COMPANY, hubspot
+from billing_ai.integrations.hubspot.errors import pause_after
 from billing_ai.integrations.ports import Absent, BatchReceipt, CustomerScore, Found, LookUp, NewTask, SentReceipt
 from billing_ai.integrations.rest import RestVendor, entry, iso_moment
 from billing_ai.kernel import clock
@@ -24,6 +25,7 @@ class HubspotCrm:
         vendor = hubspot()
         accepted: list[str] = []
         refused: dict[str, str] = {}
+        pause = timedelta(0)
         for start in range(0, len(batch), BATCH_SIZE):
             part = batch[start : start + BATCH_SIZE]
             inputs = [
@@ -46,7 +48,31 @@ class HubspotCrm:
             failed = _failed(reply.content)
             refused.update({score.customer_id: failed[score.customer_id] for score in part if score.customer_id in failed})
             accepted.extend(score.customer_id for score in part if score.customer_id not in failed)
-        return BatchReceipt(tuple(accepted), refused, clock.now())
+            pause = max(pause, pause_after(reply.headers))
+        return BatchReceipt(tuple(accepted), refused, clock.now(), pause)
+
+    def which_are_set(self, batch: Sequence[CustomerScore]) -> frozenset[str]:
+        """Asked in one call for each 100 companies. Raises Retryable or Terminal."""
+        vendor = hubspot()
+        found: set[str] = set()
+        for start in range(0, len(batch), BATCH_SIZE):
+            part = {score.customer_id: score.fields for score in batch[start : start + BATCH_SIZE]}
+            names = sorted({name for fields in part.values() for name in fields})
+            asked = {
+                "idProperty": COMPANY_KEY_PROPERTY,
+                "properties": [COMPANY_KEY_PROPERTY, *names],
+                "inputs": [{"id": customer_id} for customer_id in part],
+            }
+            reply = vendor.call("POST", "/companies/batch/read", has_effect=False, json=asked)
+            rows = entry(reply.content, "results")
+            if not isinstance(rows, list):
+                raise vendor.unreadable(has_effect=False)
+            for row in rows:
+                held = entry(row, "properties")
+                customer_id = str(entry(held, COMPANY_KEY_PROPERTY))
+                if customer_id in part and all((entry(held, name) or "") == _property(value) for name, value in part[customer_id].items()):
+                    found.add(customer_id)
+        return frozenset(found)
 
     def create_task(self, task: NewTask, *, key: str) -> SentReceipt:
         """Create a task on the customer's company. Raises Retryable, Terminal (also when there is no such company), Unknown."""
@@ -60,7 +86,9 @@ class HubspotCrm:
                 "hs_task_body": task.body,
                 "hs_task_status": "NOT_STARTED",
                 "hs_task_priority": "HIGH" if task.is_urgent else "MEDIUM",
+                "hs_task_type": "CALL" if task.is_call else "TODO",
                 TASK_KEY_PROPERTY: key,
+                **({"hubspot_owner_id": task.owner_id} if task.owner_id else {}),
             },
             "associations": [
                 {

@@ -20,6 +20,9 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
     "PROPERTY_DOESNT_EXIST": ("no_field", "HubSpot has no property of that name; it has to be created first."),
 }
 
+_SHARE_LEFT_TO_OTHERS = 0.1
+"""The last tenth of the day's calls is not ours to use up: people and other tools need them."""
+
 
 def hubspot_meaning(answer: Answer, content: Any, _has_effect: bool) -> OutsideError | None:
     """The meaning of HubSpot's `category`; None lets the HTTP status decide. A 5xx is never read as a refusal."""
@@ -34,3 +37,19 @@ def hubspot_meaning(answer: Answer, content: Any, _has_effect: bool) -> OutsideE
         short, sentence = _REFUSED[category]
         return Terminal(f"hubspot.{short}", sentence)
     return None
+
+
+def pause_after(headers: Mapping[str, str]) -> timedelta:
+    """How long to leave HubSpot alone, from what it says of its windows: ten seconds and a day."""
+    daily, left = _figure(headers, "x-hubspot-ratelimit-daily-remaining"), _figure(headers, "x-hubspot-ratelimit-remaining")
+    limit = _figure(headers, "x-hubspot-ratelimit-daily")
+    if daily is not None and (daily <= 0 or (limit is not None and daily < limit * _SHARE_LEFT_TO_OTHERS)):
+        return timedelta(hours=1)
+    if left is not None and left <= 1:
+        return timedelta(milliseconds=_figure(headers, "x-hubspot-ratelimit-interval-milliseconds") or 10_000)
+    return timedelta(0)
+
+
+def _figure(headers: Mapping[str, str], name: str) -> int | None:
+    value = headers.get(name, "")
+    return int(value) if value.isdecimal() else None

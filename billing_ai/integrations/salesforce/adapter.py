@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -12,11 +13,13 @@ from simple_salesforce.format import format_soql
 from billing_ai.integrations.ports import Absent, BatchReceipt, CustomerScore, Found, LookUp, NewTask, SentReceipt
 from billing_ai.integrations.rest import RestVendor, entry, iso_moment
 from billing_ai.integrations.salesforce.client import ACCOUNT_BY_KEY, ACCOUNT_KEY_FIELD, TASK_BY_KEY, TASK_KEY_FIELD, salesforce
-from billing_ai.integrations.salesforce.errors import record_refusal
+from billing_ai.integrations.salesforce.errors import pause_after, record_refusal
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import Terminal
 
 BATCH_SIZE = 200
+ASKED_AT_ONCE = 100
+"""Ids in one query, so that its address stays short."""
 LONGEST_SUBJECT = 255
 
 
@@ -28,6 +31,7 @@ class SalesforceCrm:
         vendor = salesforce()
         accepted: list[str] = []
         refused: dict[str, str] = {}
+        pause = timedelta(0)
         for start in range(0, len(batch), BATCH_SIZE):
             part = batch[start : start + BATCH_SIZE]
             records = [{"attributes": {"type": "Account"}, ACCOUNT_KEY_FIELD: score.customer_id, **score.fields} for score in part]
@@ -45,7 +49,29 @@ class SalesforceCrm:
                     accepted.append(score.customer_id)
                 else:
                     refused[score.customer_id] = record_refusal(entry(result, "errors"))
-        return BatchReceipt(tuple(accepted), refused, clock.now())
+            pause = max(pause, pause_after(reply.headers))
+        return BatchReceipt(tuple(accepted), refused, clock.now(), pause)
+
+    def which_are_set(self, batch: Sequence[CustomerScore]) -> frozenset[str]:
+        """Asked in one query for each 100 customers. Raises Retryable or Terminal."""
+        vendor = salesforce()
+        found: set[str] = set()
+        for start in range(0, len(batch), ASKED_AT_ONCE):
+            part = {score.customer_id: score.fields for score in batch[start : start + ASKED_AT_ONCE]}
+            names = sorted({name for fields in part.values() for name in fields})
+            if not all(name.isidentifier() for name in names):
+                raise Terminal("salesforce.no_field", "One of the fields has a name that no field of Salesforce can have.")
+            accounts = format_soql(f"FROM Account WHERE {ACCOUNT_KEY_FIELD} IN {{}}", list(part))
+            query = f"SELECT {', '.join([ACCOUNT_KEY_FIELD, *names])} {accounts}"
+            reply = vendor.call("GET", "/query", has_effect=False, params={"q": query})
+            rows = entry(reply.content, "records")
+            if not isinstance(rows, list):
+                raise vendor.unreadable(has_effect=False)
+            for row in rows:
+                customer_id = str(entry(row, ACCOUNT_KEY_FIELD))
+                if customer_id in part and all(entry(row, name) == value for name, value in part[customer_id].items()):
+                    found.add(customer_id)
+        return frozenset(found)
 
     def create_task(self, task: NewTask, *, key: str) -> SentReceipt:
         """Upsert a task by its key on the customer's account. Raises Retryable, Terminal (also when there is no such account), Unknown."""
@@ -57,6 +83,10 @@ class SalesforceCrm:
             "Status": "Not Started",
             "WhatId": _account_id(vendor, task.customer_id),
         }
+        if task.owner_id:
+            body["OwnerId"] = task.owner_id
+        if task.is_call:
+            body["TaskSubtype"] = "Call"
         if task.due_on is not None:
             body["ActivityDate"] = task.due_on.isoformat()
         reply = vendor.call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -42,6 +43,20 @@ def salesforce_meaning(answer: Answer, content: Any, _has_effect: bool) -> Outsi
         short, sentence = _REFUSED[code]
         return Terminal(f"salesforce.{short}", sentence)
     return None
+
+
+_SHARE_LEFT_TO_OTHERS = 0.1
+"""The last tenth of the day's calls is not ours to use up: people and other tools need them."""
+_USAGE = re.compile(r"api-usage=(\d+)/(\d+)")
+
+
+def pause_after(headers: Mapping[str, str]) -> timedelta:
+    """How long to leave Salesforce alone, from what it says of the day's calls (`Sforce-Limit-Info: api-usage=18/5000`)."""
+    said = _USAGE.search(headers.get("sforce-limit-info", ""))
+    if said is None:
+        return timedelta(0)
+    used, limit = int(said[1]), int(said[2])
+    return timedelta(hours=1) if used >= limit * (1 - _SHARE_LEFT_TO_OTHERS) else timedelta(0)
 
 
 def record_refusal(errors: Any) -> str:
