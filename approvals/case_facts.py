@@ -55,9 +55,14 @@ class CaseFacts:
         return replace(self.draft, retry_date=day)
 
 
-def load(customer_id: str, invoice_id: str, *, proposal: Proposal | None = None) -> CaseFacts:
-    """Fetch what the case is about, now. Raises Retryable when Chargebee is away, Terminal when the invoice or the customer is gone."""
-    invoice = reads.retrieve_invoice(invoice_id)
+def load(
+    customer_id: str, invoice_id: str, *, proposal: Proposal | None = None, invoice: LiveInvoice | None = None, zone: str | None = None
+) -> CaseFacts:
+    """Fetch what the case is about, now. Raises Retryable when Chargebee is away, Terminal when the invoice or the customer is gone.
+
+    `invoice` is the invoice as it was fetched a moment ago, `zone` the customer's stored time zone: neither is then asked for again.
+    """
+    invoice = reads.retrieve_invoice(invoice_id) if invoice is None else invoice
     customer = reads.retrieve_customer(customer_id)
     others = [
         one
@@ -68,8 +73,9 @@ def load(customer_id: str, invoice_id: str, *, proposal: Proposal | None = None)
     if proposal is not None:
         retry_on = planned_retry(proposal)
     card = _card(customer)
-    zone = facts.Customer.objects.filter(pk=customer_id).values_list("time_zone", flat=True).first() or "UTC"
-    return CaseFacts(customer, invoice, draft_facts(customer, invoice, others, card=card, retry_on=retry_on, zone=zone))
+    if zone is None:
+        zone = facts.Customer.objects.filter(pk=customer_id).values_list("time_zone", flat=True).first()
+    return CaseFacts(customer, invoice, draft_facts(customer, invoice, others, card=card, retry_on=retry_on, zone=zone or "UTC"))
 
 
 def draft_facts(

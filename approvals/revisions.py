@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from approvals.drafts.facts import DraftFacts
+    from approvals.policy.rules import Rules
 
 
 def new_revision(
@@ -49,19 +50,30 @@ def hash_of(payload: Mapping[str, Any], words: Words | None) -> str:
     return content_hash({"payload": dict(payload), "words": said})
 
 
-def read_words(revision: Revision) -> Words | None:
-    """The slot text of a revision; None for an action without words. Raises seal.Erased when the customer was erased."""
+def read_words(revision: Revision, opened: seal.Opened | None = None) -> Words | None:
+    """The slot text of a revision; None for an action without words. Raises seal.Erased when the customer was erased.
+
+    `opened` is the customer's key, when the caller has read it.
+    """
     if revision.sealed_words is None:
         return None
-    text = json.loads(seal.unseal(revision.proposal.chargebee_customer_id, bytes(revision.sealed_words)))
+    sealed = bytes(revision.sealed_words)
+    text = json.loads(opened.unseal(sealed) if opened is not None else seal.unseal(revision.proposal.chargebee_customer_id, sealed))
     return Words(revision.channel, revision.language, revision.tone, text["subject"], text["body"])  # type: ignore[arg-type]  # stored channels
 
 
-def draft_policy() -> DraftPolicy:
-    """The vendor's own limits and forbidden words, from the policy row `draft.brand`; the defaults without it."""
-    row = Policy.objects.filter(key="draft.brand", is_enabled=True).first()
-    forbidden = row.params.get("forbidden_words", []) if row else []
-    return DraftPolicy(forbidden_words=tuple(str(word) for word in forbidden))
+def draft_policy(in_force: Rules | None = None) -> DraftPolicy:
+    """The vendor's own limits and forbidden words, from the policy row `draft.brand`; the defaults without it.
+
+    `in_force` holds the rules, when the caller has read them.
+    """
+    if in_force is not None:
+        rule = in_force.policies.get("draft.brand")
+        params = rule.params if rule is not None and rule.is_enabled else {}
+    else:
+        row = Policy.objects.filter(key="draft.brand", is_enabled=True).first()
+        params = row.params if row else {}
+    return DraftPolicy(forbidden_words=tuple(str(word) for word in params.get("forbidden_words", [])))
 
 
 def render_and_verify(

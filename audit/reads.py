@@ -12,11 +12,11 @@ from billing_ai.kernel import clock
 from billing_ai.kernel.ids import new_trace_id
 
 
-def note_personal_read(user: AbstractBaseUser, customer_id: str, what: str, why: str) -> int:
+def note_personal_read(user: AbstractBaseUser, customer_id: str, what: str, why: str, *, opened: seal.Opened | None = None) -> int:
     """Write down that `user` is about to see `what` (a field or page, never its content), and give the row's id.
 
     Call it before showing: what could not be written down is not shown. `why` is free text and kept sealed under the customer's key, empty
-    once that customer is erased. Raises ValueError without a reason.
+    once that customer is erased; `opened` is that key, when the caller has read it. Raises ValueError without a reason.
     """
     if not why.strip():
         raise ValueError("a read of personal data needs a reason")
@@ -24,7 +24,7 @@ def note_personal_read(user: AbstractBaseUser, customer_id: str, what: str, why:
     trace_id = current_trace_id() or new_trace_id()
     with transaction.atomic():
         try:
-            sealed = seal.seal(customer_id, why)
+            sealed = opened.seal(why) if opened is not None else seal.seal(customer_id, why)
         except seal.Erased:
             sealed = b""
         read = PersonalDataRead.objects.create(

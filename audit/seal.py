@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
@@ -34,6 +35,26 @@ def unseal(customer_id: str, blob: bytes | memoryview) -> str:
     if row is None:
         raise keys.Forged(f"nothing was ever sealed for customer {customer_id}")
     return keys.decrypt(_unwrapped(row), blob, _bound(customer_id)).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A customer's key as it was read once, for several texts of theirs within one request. Keep it no longer: an erasure drops the key."""
+
+    customer_id: str
+    row: CustomerKey | None
+
+    def seal(self, text: str) -> bytes:
+        """As `seal`, with the key that was read; a first key is made."""
+        if self.row is None or self.row.pk != self.customer_id:
+            return seal(self.customer_id, text)
+        return keys.encrypt(_unwrapped(self.row), text.encode(), _bound(self.customer_id))
+
+    def unseal(self, blob: bytes | memoryview) -> str:
+        """As `unseal`, with the key that was read."""
+        if self.row is None or self.row.pk != self.customer_id:
+            raise keys.Forged(f"nothing was ever sealed for customer {self.customer_id}")
+        return keys.decrypt(_unwrapped(self.row), blob, _bound(self.customer_id)).decode()
 
 
 def is_erased(customer_id: str) -> bool:

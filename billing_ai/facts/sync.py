@@ -86,10 +86,19 @@ def refresh(customer_id: str, invoice_ids: Sequence[str]) -> Refreshed:
 
 def refresh_invoice(invoice_id: str) -> models.Invoice:
     """Fetch one invoice and give what is stored now. Raises Retryable, and Terminal when there is none."""
-    fetched = _invoice(reads.retrieve_invoice(invoice_id), clock.now())
+    return store_invoice(reads.retrieve_invoice(invoice_id))
+
+
+def store_invoice(raw: resources.Invoice) -> models.Invoice:
+    """Keep an invoice that was just fetched, and give what is stored now: this, or newer news that came first."""
+    fetched = _invoice(raw, clock.now())
+    columns = {column.attname: getattr(fetched, column.attname) for column in fetched._meta.concrete_fields if not column.primary_key}
+    held = models.Invoice.objects.filter(pk=fetched.pk)
+    if held.filter(resource_version__lte=fetched.resource_version).update(**columns):
+        return fetched
     with transaction.atomic():
         _save([fetched])
-    return models.Invoice.objects.get(pk=invoice_id)
+    return held.get()
 
 
 def mark_deleted(customer_id: str) -> None:
