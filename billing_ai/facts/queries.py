@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
 
 from billing_ai.facts.models import Customer, Invoice, PaymentSource, Subscription, Transaction
 from billing_ai.kernel import clock
@@ -35,6 +38,11 @@ def facts_hash(invoice_id: str, customer_id: str = "") -> str:
     invoice = Invoice.objects.filter(pk=invoice_id).first() if invoice_id else None
     whose = invoice.chargebee_customer_id if invoice else "" if invoice_id else customer_id
     customer = Customer.objects.filter(pk=whose).first() if whose else None
+    return hash_of_facts(invoice, customer)
+
+
+def hash_of_facts(invoice: Invoice | None, customer: Customer | None) -> str:
+    """What `facts_hash` gives, of rows that the caller has read."""
     return content_hash(
         {
             "invoice": [
@@ -66,25 +74,27 @@ def facts_hash(invoice_id: str, customer_id: str = "") -> str:
 
 def open_invoices(customer_id: str) -> list[Invoice]:
     """What the customer owes, oldest first."""
-    return list(
-        Invoice.objects.filter(
-            chargebee_customer_id=customer_id, status__in=OPEN_INVOICE, amount_due_minor__gt=0, is_deleted=False
-        ).order_by("due_on", "pk")
-    )
+    return list(questions(customer_id)["open_invoices"])
 
 
 def payments(customer_id: str) -> list[Transaction]:
     """Every payment of the customer, tried or done, newest first, at most 200."""
-    return list(
-        Transaction.objects.filter(chargebee_customer_id=customer_id, kind="payment", is_deleted=False).order_by("-happened_at", "-pk")[
-            :200
-        ]
-    )
+    return list(questions(customer_id)["payments"])
 
 
 def subscriptions(customer_id: str) -> list[Subscription]:
     """The customer's subscriptions, newest first."""
-    return list(Subscription.objects.filter(chargebee_customer_id=customer_id, is_deleted=False).order_by("-started_at"))
+    return list(questions(customer_id)["subscriptions"])
+
+
+def questions(customer_id: str) -> dict[str, QuerySet[Any]]:
+    """The three above as queries, for a page that asks for everything at once."""
+    of_customer = {"chargebee_customer_id": customer_id, "is_deleted": False}
+    return {
+        "open_invoices": Invoice.objects.filter(status__in=OPEN_INVOICE, amount_due_minor__gt=0, **of_customer).order_by("due_on", "pk"),
+        "payments": Transaction.objects.filter(kind="payment", **of_customer).order_by("-happened_at", "-pk")[:200],
+        "subscriptions": Subscription.objects.filter(**of_customer).order_by("-started_at"),
+    }
 
 
 def payment_sources(customer_id: str) -> list[PaymentSource]:
