@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from approvals import states
+from approvals.case_facts import planned_retry
 from approvals.companions import hold_native_dunning
 from approvals.contract import Words
 from approvals.ledger_notes import note_proposal
@@ -23,6 +24,7 @@ from approvals.policy import gate
 from approvals.revisions import new_revision, read_words, sealed_draft_findings
 from approvals.signals import redraft_wanted
 from audit.actor import Actor, person
+from audit.seal import Erased
 from billing_ai.facts.queries import facts_hash as facts_hash_of
 from billing_ai.kernel import clock, ids
 from billing_ai.work.models import Lane, Leased
@@ -67,6 +69,7 @@ def approve(
                 "stale_facts", "Nothing was approved: the invoice or the customer has changed since you opened this page. Look again."
             )
         _refuse_open_findings(revision)
+        _refuse_lost_retry(proposal, revision)
         verdict = gate.judge(proposal, moment="approve", now=clock.now(), approver=user)
         proposal.verdict = {"checks": [check.as_json() for check in verdict.checks]}
         proposal.role_needed, proposal.approvals_needed = verdict.role_needed, verdict.approvals_needed
@@ -255,6 +258,19 @@ def _refuse_open_findings(revision: Revision) -> None:
         raise Refused(
             "draft_not_allowed",
             f"The text may not be sent: {blocking[0]['rule'].replace('_', ' ')} ({blocking[0]['expected']}). Edit it first.",
+        )
+
+
+def _refuse_lost_retry(proposal: Proposal, revision: Revision) -> None:
+    """A text that announces a charge may not be approved when none is planned any more; sending would stop it, but only after the fact."""
+    try:
+        words = read_words(revision)
+    except Erased:
+        return
+    if words is not None and "retry.date" in f"{words.subject} {words.body}" and planned_retry(proposal) is None:
+        raise Refused(
+            "retry_gone",
+            "Nothing was approved: the text names the day of the next charge, and none is planned any more. Edit it, or ask for a new draft.",
         )
 
 

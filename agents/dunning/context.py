@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 from agents.models import AgentRun
 from agents.platform.contract import NothingToDo
 from approvals import case_facts
+from approvals.contract import Check
 from approvals.models import Case, Contact, Proposal
+from approvals.policy import retry_ledger
 from billing_ai.facts import queries
 from billing_ai.facts.models import Customer, Invoice, PaymentSource, Subscription, Transaction
 from billing_ai.integrations import readers
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError, StaleFacts
+from billing_ai.kernel.money import Money
 
 LOOK_BACK = timedelta(days=730)
 
@@ -61,6 +64,8 @@ class DunningContext:
     broken_promises: int
     steps_taken: frozenset[tuple[str, str]]
     sms_is_allowed: bool
+    retry_check: Check
+    """What the retry ledger says of another charge: a retry that it forbids must not be promised in the message."""
     live: case_facts.CaseFacts
 
     @property
@@ -106,6 +111,7 @@ def load(run: AgentRun) -> DunningContext:
         broken_promises=case.promises.filter(status="broken").count() if case else 0,
         steps_taken=frozenset(Proposal.objects.filter(chargebee_invoice_id=invoice.pk, status="done").values_list("action", "step")),
         sms_is_allowed=customer.sms_consent == "yes" and customer.has_phone,
+        retry_check=retry_ledger.check(customer.pk, invoice.pk, Money(invoice.amount_due_minor, invoice.currency)),
         live=case_facts.load(customer.pk, invoice.pk),
     )
 

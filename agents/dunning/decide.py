@@ -126,6 +126,8 @@ def _retry(context: DunningContext, decline: Decline, now: datetime) -> tuple[Pl
     source = context.primary_source
     if source is None:
         return None, "There is no payment method on file to try."
+    if context.retry_check.outcome == "deny":
+        return None, context.retry_check.sentence
     answer = plan_retry(
         RetryQuestion(
             decline=decline,
@@ -139,11 +141,14 @@ def _retry(context: DunningContext, decline: Decline, now: datetime) -> tuple[Pl
             attempts=tuple(_attempt(one) for one in context.tries),
             invoice_failures=len(context.failures),
             is_new_instrument=_is_new(context, source.instrument_hash),
+            not_before=context.retry_check.not_before,
         ),
         now,
     )
     if isinstance(answer, NoRetry):
         return None, answer.sentence
+    if source.expires_on is not None and answer.at.date() > source.expires_on:
+        return None, "The card expires before the next time that is worth trying."
     return answer, ""
 
 

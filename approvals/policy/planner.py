@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from approvals.contract import Reason
 from approvals.policy.paydays import Habit, days_since_payday, habit_of
 from approvals.policy.quiet_hours import next_minute, possible_zones
-from approvals.policy.retry_rules import Window
 from billing_ai.facts.decline_codes import Decline
 
 HORIZON_DAYS = 21
@@ -55,7 +54,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RetryQuestion:
-    """What failed, how, on what, and everything that was tried before. `windows`: the network's limits, where the caller has them."""
+    """What failed, how, on what, and everything that was tried before. `not_before`: the retry ledger's next safe slot, None: at once."""
 
     decline: Decline
     instrument_hash: str
@@ -68,7 +67,7 @@ class RetryQuestion:
     attempts: tuple[Attempt, ...] = ()
     invoice_failures: int = 1
     is_new_instrument: bool = False
-    windows: tuple[Window, ...] = ()
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +103,8 @@ def plan_retry(question: RetryQuestion, now: datetime) -> PlannedRetry | NoRetry
         rule, sentence = _NO_RETRY[question.decline.retryable]
         return NoRetry(sentence, rule)
     earliest = _earliest(question, now)
-    free = _free_from(question, earliest)
-    if free is None:
+    free = max(earliest, question.not_before or earliest)
+    if free > earliest + timedelta(days=HORIZON_DAYS):
         return NoRetry("The network's limit leaves no slot within the next three weeks.", "retry.window")
     if question.decline.category in _PASSING:
         sentence = "A technical fault passes by itself; a short wait is enough."
@@ -135,25 +134,6 @@ def _earliest(question: RetryQuestion, now: datetime) -> datetime:
     if question.decline.min_wait_hours is not None:
         waits.append(last + timedelta(hours=question.decline.min_wait_hours))
     return max(waits)
-
-
-def _free_from(question: RetryQuestion, earliest: datetime) -> datetime | None:
-    """The first moment from `earliest` at which every window has room; None when that is more than three weeks away."""
-    at = earliest
-    for window in question.windows:
-        if window.limit <= 0:
-            return None
-        counted = sorted((one.at for one in question.attempts if _counts(window, question, one)), reverse=True)
-        held = [moment for moment in counted if moment > at - timedelta(hours=window.hours)]
-        if len(held) >= window.limit:
-            at = max(at, held[window.limit - 1] + timedelta(hours=window.hours))
-    return at if at <= earliest + timedelta(days=HORIZON_DAYS) else None
-
-
-def _counts(window: Window, question: RetryQuestion, one: Attempt) -> bool:
-    if one.instrument_hash != question.instrument_hash or (window.counts == "declines" and one.succeeded):
-        return False
-    return window.per == "instrument" or (one.amount_minor, one.currency) == (question.amount_minor, question.currency)
 
 
 def _candidates(free: datetime, zone: ZoneInfo, hour: int) -> Iterable[datetime]:

@@ -20,7 +20,7 @@ from agents.models import AgentRun
 from agents.platform.contract import Drafting
 from agents.platform.llm.requests import DraftAnswer
 from approvals.case_facts import CaseFacts, draft_facts
-from approvals.contract import CaseDraft, ProposalDraft
+from approvals.contract import CaseDraft, Check, ProposalDraft
 from approvals.drafts.facts import LineItem
 from approvals.drafts.render import SlotDraft, render
 from approvals.drafts.untrusted import presentable_name
@@ -136,6 +136,7 @@ class AttackedDunning:
             broken_promises=0,
             steps_taken=frozenset(),
             sms_is_allowed=False,
+            retry_check=Check("retry.window", "allow", "A slot is free."),
             live=CaseFacts(live, invoice, draft),
         )
 

@@ -9,7 +9,6 @@ import pytest
 
 from approvals.policy.paydays import days_since_payday, habit_of, is_payday
 from approvals.policy.planner import Attempt, NoRetry, PlannedRetry, RetryQuestion, plan_retry
-from approvals.policy.retry_rules import Window
 from billing_ai.facts.decline_codes import UNKNOWN, Decline, classify
 
 NOW = datetime(2026, 3, 11, 12, 0, tzinfo=UTC)
@@ -135,13 +134,13 @@ def test_a_new_card_is_tried_at_once_whatever_the_old_ones_bank_said() -> None:
     assert planned(replace(QUESTION, decline=classify("stripe", "lost_card"), is_new_instrument=True)).at == NOW + timedelta(minutes=5)
 
 
-def test_a_full_window_moves_the_slot_or_leaves_none() -> None:
-    full = tuple(tried(NOW - timedelta(days=28, hours=index)) for index in range(15))
-    question = replace(QUESTION, attempts=(*full, tried(NOW - timedelta(hours=1))), windows=(Window(15, 720),))
-    fresh = tuple(tried(NOW - timedelta(hours=index + 1)) for index in range(15))
+def test_the_ledgers_next_slot_moves_the_retry_or_leaves_none() -> None:
+    soon, late = NOW + timedelta(days=10), NOW + timedelta(days=40)
 
-    assert planned(question).at >= full[13].at + timedelta(hours=720)
-    assert isinstance(plan_retry(replace(question, attempts=fresh), NOW), NoRetry)
+    assert planned(replace(QUESTION, not_before=soon)).at >= soon
+    assert plan_retry(replace(QUESTION, not_before=late), NOW) == NoRetry(
+        "The network's limit leaves no slot within the next three weeks.", "retry.window"
+    )
 
 
 def test_an_unknown_zone_only_moves_the_hour() -> None:
