@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from approvals import crm_fields
 from approvals.models import CrmBatch
@@ -30,15 +31,16 @@ def stage(rows: Iterable[Row], *, as_of: datetime) -> dict[str, Any] | None:
 
     Streams: holds one batch at a time. None when there is nothing to send or no CRM is set up. Raises ValueError on a value of no known key.
     """
-    fields = crm_fields.mapping()
+    fields: dict[str, Any] = dict(crm_fields.mapping())
     if not fields:
         return None
     push, count, number = ids.new_id(), 0, 0
     sample: list[dict[str, Any]] = []
+    part: list[tuple[str, dict[str, Any]]]
     hashes: list[str] = []
     source = iter(rows)
     with transaction.atomic():
-        while part := [[customer_id, dict(values)] for customer_id, values in islice(source, BATCH)]:
+        while part := [(customer_id, dict(values)) for customer_id, values in islice(source, BATCH)]:
             for customer_id, values in part:
                 unknown = set(values) - set(crm_fields.VALUES)
                 if unknown or not customer_id:
@@ -81,5 +83,5 @@ def told(push: str) -> dict[str, dict[str, int]]:
     return found
 
 
-def _batches(push: str) -> Any:
+def _batches(push: str) -> QuerySet[CrmBatch, CrmBatch]:
     return CrmBatch.objects.filter(push=UUID(push)).order_by("number")

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from approvals import case_facts, states
+from approvals import case_facts, review_rows, states
 from approvals.actions import ACTIONS
 from approvals.contract import Words
+from approvals.drafts.facts import DraftFacts
 from approvals.drafts.findings import Finding
 from approvals.drafts.render import RenderedMessage
 from approvals.drafts.slots import slots_for
-from approvals.models import Case, CollectionAttempt, Contact, Note, Proposal, Revision
+from approvals.models import Case, CollectionAttempt, Decision, KillSwitch, Note, Promise, Proposal, Revision
 from approvals.people import Refused
-from approvals.policy import gate
-from approvals.revisions import read_words, render_and_verify
+from approvals.policy import case_view, gate, rules
+from approvals.policy.case_view import View
+from approvals.policy.rules import Rules
+from approvals.policy.subject import COLLECTS, ORDERED_BY_PERSON
+from approvals.revisions import draft_policy, read_words, render_and_verify
 from audit import seal
-from audit.models import Entry
 from audit.reads import note_personal_read
 from billing_ai.facts import queries
 from billing_ai.facts import sync as facts_sync
-from billing_ai.facts.models import Invoice, Subscription
+from billing_ai.facts.models import Customer, Invoice, Subscription
+from billing_ai.integrations.chargebee import reads
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+    from django.db.models import QuerySet
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,17 @@ class ReviewedProposal:
     label: str
     describes: str
     words: Words | None
+    drafted: Words | None
+    """What the agent wrote, where a person has edited it."""
+    facts: DraftFacts | None
     rendered: RenderedMessage | None
     findings: tuple[Finding, ...]
     checks: tuple[dict[str, Any], ...]
     content_hash: str
     facts_hash: str
     can_decide: bool
+    approvals: tuple[Decision, ...]
+    """Who has approved this very revision so far."""
 
     @property
     def is_sendable(self) -> bool:
@@ -75,7 +86,10 @@ class Review:
     open_invoices: tuple[Invoice, ...]
     subscriptions: tuple[Subscription, ...]
     notes: tuple[tuple[Note, str], ...]
+    promises: tuple[Promise, ...]
+    switches: tuple[KillSwitch, ...]
     slots: dict[str, str] = field(default_factory=dict)
+    also: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def customer_name(self) -> str:
@@ -86,25 +100,75 @@ class Review:
         return self.live.customer.company or person or self.case.chargebee_customer_id
 
 
-def load(case_id: UUID, user: User) -> Review:
-    """Gather it. Names are fetched live, and that they were read is written down. Raises Refused when there is no such case."""
-    case = Case.objects.select_related("owner").filter(pk=case_id).first()
-    if case is None:
-        raise Refused("no_such_case", "This case does not exist.")
-    live, away = _live(case, user)
-    facts_hash = queries.facts_hash(case.chargebee_invoice_id)
-    proposals = tuple(_reviewed(proposal, live, facts_hash) for proposal in case.proposals.select_related("current").order_by("created_at"))
+def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | None = None) -> Review:
+    """Gather it. Names are fetched live, and that they were read is written down.
+
+    `also` names more queries of the page, to be answered by the same statement; their rows are in `Review.also`.
+    """
+    now = clock.now()
+    found = review_rows.read(case, now=now, also=also)
+    opened = seal.Opened(case.chargebee_customer_id, found["key"][0] if found["key"] else None)
+    about: Customer | None = found["about"][0] if found["about"] else None
+    invoice: Invoice | None = found["invoice"][0] if found["invoice"] else None
+    live, fresh, away = _live(case, user, opened, zone=about.time_zone if about else "")
+    invoice = fresh or invoice
+    looked = _Looked(
+        live=live,
+        opened=opened,
+        facts_hash=queries.hash_of_facts(invoice, about if invoice is not None or not case.chargebee_invoice_id else None),
+        in_force=rules.current(now, looked=found["rules"]),
+        used={agent: {key: used for of, key, used in found["used"] if of == agent} for agent, _, _ in found["used"]},
+        plans=tuple(dict.fromkeys(str(price) for one in found["subscriptions"] for price in one.item_price_ids)),
+        view={collects: case_view.answered(case.chargebee_invoice_id, _gate_rows(found), collects=collects) for collects in (False, True)},
+        retry_on=_planned_retry(found["proposals"]),
+        decisions=tuple(found["decisions"]),
+        first={revision.proposal_id: revision for revision in found["revisions"] if revision.number == 1},
+        now=now,
+    )
+    others = [one for one in found["open_invoices"] if invoice is None or one.pk != invoice.pk]
+    still_open = [*others, invoice] if invoice is not None and queries.is_open(invoice) else others
     return Review(
         case=case,
         live=live,
         away=away,
-        proposals=proposals,
-        timeline=timeline(case),
-        open_invoices=tuple(queries.open_invoices(case.chargebee_customer_id)),
-        subscriptions=tuple(queries.subscriptions(case.chargebee_customer_id)),
-        notes=tuple(_notes(case)),
+        proposals=tuple(_reviewed(proposal, looked) for proposal in found["proposals"]),
+        timeline=_timeline(case, found),
+        open_invoices=tuple(sorted(still_open, key=lambda one: (one.due_on is None, one.due_on, one.pk))),
+        subscriptions=tuple(found["subscriptions"]),
+        notes=tuple(_notes(found["notes"], opened)),
+        promises=tuple(found["promises"]),
+        switches=tuple(found["switches"]),
         slots=slots_for(live.draft) if live else {},
+        also={name: found[name] for name in also or ()},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was read once for all proposals of the case."""
+
+    live: case_facts.CaseFacts | None
+    opened: seal.Opened
+    facts_hash: str
+    in_force: Rules
+    used: Mapping[str, Mapping[str, int]]
+    plans: tuple[str, ...]
+    view: Mapping[bool, View]
+    retry_on: date | None
+    decisions: tuple[Decision, ...]
+    first: Mapping[UUID, Revision]
+    now: datetime
+
+
+def _gate_rows(found: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    return {name.removeprefix("gate_"): rows for name, rows in found.items() if name.startswith("gate_")}
+
+
+def _planned_retry(proposals: list[Proposal]) -> date | None:
+    """As `case_facts.planned_retry`, of rows that were read."""
+    planned = [one for one in proposals if one.action == "collect_payment" and one.status in (*states.FOR_PEOPLE, states.APPROVED)]
+    moment = min(planned, key=lambda one: one.pk).not_before if planned else None
+    return clock.utc_date(moment) if moment else None
 
 
 def preview(proposal_id: UUID, user: User, subject: str, body: str) -> tuple[RenderedMessage | None, list[Finding]]:
@@ -112,48 +176,58 @@ def preview(proposal_id: UUID, user: User, subject: str, body: str) -> tuple[Ren
     proposal = Proposal.objects.select_related("current", "case").filter(pk=proposal_id).first()
     if proposal is None or proposal.current is None:
         raise Refused("no_such_proposal", "This proposal does not exist.")
-    live, away = _live(proposal.case, user)
+    live, _, away = _live(proposal.case, user)
     if live is None:
         raise Refused("chargebee_away", away)
     old = proposal.current
     words = Words("sms" if old.channel == "sms" else "email", old.language, old.tone, subject[:500], body[:20_000])
-    return render_and_verify(words, _facts_for(proposal, live))
+    return render_and_verify(words, live.with_retry(case_facts.planned_retry(proposal)))
 
 
-def _live(case: Case, user: User) -> tuple[case_facts.CaseFacts | None, str]:
+def _live(
+    case: Case, user: User, opened: seal.Opened | None = None, *, zone: str | None = None
+) -> tuple[case_facts.CaseFacts | None, Invoice | None, str]:
+    """The live facts and the invoice as it is stored now; or why there are none, in words. A case about no invoice has none and needs none."""
+    if not case.chargebee_invoice_id:
+        return None, None, ""
     if not user.has_perm("approvals.read_personal"):
-        return None, "Your role does not see names and addresses."
+        return None, None, "Your role does not see names and addresses."
     try:
-        facts_sync.refresh_invoice(case.chargebee_invoice_id)
-        live = case_facts.load(case.chargebee_customer_id, case.chargebee_invoice_id)
+        fetched = reads.retrieve_invoice(case.chargebee_invoice_id)
+        stored = facts_sync.store_invoice(fetched)
+        live = case_facts.load(case.chargebee_customer_id, case.chargebee_invoice_id, invoice=fetched, zone=zone)
     except OutsideError as error:
-        return None, error.sentence
-    note_personal_read(user, case.chargebee_customer_id, "name and address", f"review of case {case.pk}")
-    return live, ""
+        return None, None, error.sentence
+    note_personal_read(user, case.chargebee_customer_id, "name and address", f"review of case {case.pk}", opened=opened)
+    return live, stored, ""
 
 
-def _facts_for(proposal: Proposal, live: case_facts.CaseFacts) -> Any:
-    return live.with_retry(case_facts.planned_retry(proposal))
-
-
-def _reviewed(proposal: Proposal, live: case_facts.CaseFacts | None, facts_hash: str) -> ReviewedProposal:
+def _reviewed(proposal: Proposal, looked: _Looked) -> ReviewedProposal:
     revision = proposal.current
-    words: Words | None = None
+    words = drafted = None
     rendered: RenderedMessage | None = None
     findings: list[Finding] = []
     if revision is not None and revision.sealed_words is not None:
-        revision.proposal = proposal
-        try:
-            words = read_words(revision)
-        except seal.Erased:
-            words = None
-        if words is not None and live is not None:
-            rendered, findings = render_and_verify(words, _facts_for(proposal, live))
+        words = _words(revision, looked.opened)
+        first = looked.first.get(proposal.pk)
+        drafted = _words(first, looked.opened) if first is not None and revision.number > 1 else None
+        if words is not None and looked.live is not None:
+            facts = looked.live.with_retry(looked.retry_on)
+            rendered, findings = render_and_verify(words, facts, policy=draft_policy(looked.in_force))
     action = ACTIONS.get(proposal.action)
     checks: tuple[dict[str, Any], ...] = tuple(proposal.verdict.get("checks", []))
     can_decide = proposal.status in states.FOR_PEOPLE
     if can_decide:
-        verdict = gate.judge(proposal, moment="approve", now=clock.now(), channel=revision.channel if revision else "")
+        verdict = gate.judge(
+            proposal,
+            moment="approve",
+            now=looked.now,
+            channel=revision.channel if revision else "",
+            view=looked.view[proposal.action in COLLECTS],
+            in_force=looked.in_force,
+            used={} if proposal.agent == ORDERED_BY_PERSON else looked.used.get(proposal.agent, {}),
+            plans=looked.plans,
+        )
         checks = tuple(check.as_json() for check in verdict.checks)
     return ReviewedProposal(
         proposal=proposal,
@@ -161,13 +235,24 @@ def _reviewed(proposal: Proposal, live: case_facts.CaseFacts | None, facts_hash:
         label=action.label if action else proposal.action,
         describes=action.describe(proposal, revision) if action and revision else "",
         words=words,
+        drafted=drafted,
+        facts=looked.live.with_retry(looked.retry_on) if looked.live is not None else None,
         rendered=rendered,
         findings=tuple(findings),
         checks=checks,
         content_hash=revision.content_hash if revision else "",
-        facts_hash=facts_hash,
-        can_decide=can_decide and (live is not None),
+        facts_hash=looked.facts_hash,
+        can_decide=can_decide and (looked.live is not None or not proposal.chargebee_invoice_id),
+        approvals=tuple(one for one in looked.decisions if revision is not None and one.revision_id == revision.pk),
     )
+
+
+def _words(revision: Revision, opened: seal.Opened) -> Words | None:
+    """None once the customer was erased."""
+    try:
+        return read_words(revision, opened)
+    except seal.Erased:
+        return None
 
 
 _LEDGER_WORDS = {
@@ -193,7 +278,7 @@ _LEDGER_WORDS = {
 }
 
 
-def timeline(case: Case) -> tuple[TimelineItem, ...]:
+def _timeline(case: Case, found: Mapping[str, list[Any]]) -> tuple[TimelineItem, ...]:
     """Payments, messages, promises and our own steps, newest first, at most 100."""
     items = [
         TimelineItem(
@@ -204,18 +289,15 @@ def timeline(case: Case) -> tuple[TimelineItem, ...]:
             else f"Payment failed: {one.decline_category.replace('_', ' ') or 'unknown reason'}",
             f"{one.gateway} {one.decline_code}".strip(),
         )
-        for one in queries.payments(case.chargebee_customer_id)
+        for one in found["payments"]
         if case.chargebee_invoice_id in one.invoice_ids
     ]
     items += [
         TimelineItem(one.at, "message", f"{'To' if one.direction == 'out' else 'From'} the customer by {one.channel}", one.kind)
-        for one in Contact.objects.filter(case=case).order_by("-at")[:50]
+        for one in found["contacts"]
     ]
-    items += [
-        TimelineItem(one.taken_at, "promise", f"Promise to pay by {one.due_on:%d %b}", one.status)
-        for one in case.promises.order_by("-taken_at")[:20]
-    ]
-    for entry in Entry.objects.filter(case_id=case.pk).order_by("-id")[:100]:
+    items += [TimelineItem(one.taken_at, "promise", f"Promise to pay by {one.due_on:%d %b}", one.status) for one in found["promises"]]
+    for entry in found["steps"]:
         title = _LEDGER_WORDS.get(entry.kind)
         if title is None:
             title = entry.kind.replace(".", " ").replace("_", " ").capitalize()
@@ -230,11 +312,11 @@ def attempts_on(case: Case) -> list[CollectionAttempt]:
     return list(CollectionAttempt.objects.filter(chargebee_invoice_id=case.chargebee_invoice_id).order_by("-happened_at")[:50])
 
 
-def _notes(case: Case) -> list[tuple[Note, str]]:
+def _notes(notes: list[Note], opened: seal.Opened) -> list[tuple[Note, str]]:
     found = []
-    for note in Note.objects.filter(case=case).select_related("author").order_by("-written_at")[:50]:
+    for note in notes:
         try:
-            found.append((note, seal.unseal(case.chargebee_customer_id, bytes(note.sealed_text))))
+            found.append((note, opened.unseal(bytes(note.sealed_text))))
         except seal.Erased:
             found.append((note, "(erased)"))
     return found

@@ -237,7 +237,8 @@ class _Batch:
 
     def _changes_of_value(self) -> None:
         """What MRR and seats were 90 days ago, and how often the value went down: from the changes seen since the customer was first scored."""
-        seen = dict(
+        # The filter leaves none without a first sight; the column itself may be empty.
+        seen: dict[str, Any] = dict(
             ChurnScore.objects.filter(self.which(), first_seen_at__isnull=False)
             .values_list("chargebee_customer_id", "first_seen_at")
             .iterator()

@@ -19,6 +19,7 @@ from approvals.models import Case, Proposal
 from approvals.wording import words
 from approvals.wording.reader import Reader
 from billing_ai.kernel import clock
+from billing_ai.tables.one_statement import fetch
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -265,17 +266,21 @@ def _ahead_of(stake: int, pk: UUID) -> Q:
     return Q(stake__gte=stake) & (Q(stake__gt=stake) | Q(id__lt=pk))
 
 
+def neighbours(asked: Question, user: User, reader: Reader, current: Case) -> dict[str, QuerySet[Case, UUID]]:
+    """The ids around a case in the same question, at most one each: `after` and `before` it, and the `first` of all others."""
+    rows = matching(asked, user, reader).exclude(pk=current.pk)
+    falling = rows.order_by("-stake", "id").values_list("pk", flat=True)
+    return {
+        "after": falling.filter(_behind(current.stake, current.pk))[:1],
+        "first": falling[:1],
+        "before": rows.filter(_ahead_of(current.stake, current.pk)).order_by("stake", "-id").values_list("pk", flat=True)[:1],
+    }
+
+
 def next_case(asked: Question, user: User, reader: Reader, current: Case) -> UUID | None:
     """The case after this one in the same question; from the end, the first one. None when nothing else is left."""
-    rows = matching(asked, user, reader).exclude(pk=current.pk).order_by("-stake", "id")
-    found = rows.filter(_behind(current.stake, current.pk)).values_list("pk", flat=True).first()
-    return found or rows.values_list("pk", flat=True).first()
-
-
-def previous_case(asked: Question, user: User, reader: Reader, current: Case) -> UUID | None:
-    """The case before this one in the same question."""
-    rows = matching(asked, user, reader).exclude(pk=current.pk).filter(_ahead_of(current.stake, current.pk))
-    return rows.order_by("stake", "-id").values_list("pk", flat=True).first()
+    found = fetch(neighbours(asked, user, reader, current))
+    return next((pk for name in ("after", "first") for pk in found[name]), None)
 
 
 def capped_counts(queries: dict[str, QuerySet[Any]], cap: int = COUNT_STOPS_AT) -> dict[str, int]:

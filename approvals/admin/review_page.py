@@ -20,14 +20,12 @@ from approvals.admin import editing, presence
 from approvals.admin.calendar_month import weeks
 from approvals.admin.pages import ConsoleRequest, console_page, show
 from approvals.admin.queue_page import age_words
-from approvals.admin.queue_query import next_case, previous_case, question
-from approvals.case_facts import planned_retry
+from approvals.admin.queue_query import neighbours, question
 from approvals.case_transitions import DISPUTE_CODES
 from approvals.drafts.sms import size
-from approvals.models import Case, Execution, KillSwitch, Promise, Proposal
+from approvals.models import Case, Execution, Promise, Proposal
 from approvals.people import Refused
 from approvals.review import Review, ReviewedProposal, load, preview
-from approvals.revisions import read_words
 from approvals.transitions import REJECT_REASONS
 from approvals.wording import words
 from approvals.wording.reader import Reader, reader_of
@@ -47,31 +45,27 @@ def case_page(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
     if case is None:
         raise Http404("There is no such case.")
     reader, asked = reader_of(request), question(request.GET)
+    around = neighbours(asked, request.user, reader, case)
+    colleagues = User.objects.filter(is_active=True, groups__name__in=("specialist", "lead")).order_by("first_name", "username").distinct()
+    review = load(case, request.user, also={**around, "colleagues": colleagues[:100]})
     context: dict[str, Any] = {
         "case": case,
         "question": asked.address(),
         "others": presence.seen(case.pk, request.user),
         "beat_seconds": presence.BEAT_SECONDS,
-        "following": next_case(asked, request.user, reader, case),
-        "preceding": previous_case(asked, request.user, reader, case),
+        "following": next((pk for name in ("after", "first") for pk in review.also[name]), None),
+        "preceding": next(iter(review.also["before"]), None),
         "amount": reader.minor(case.amount_due_minor, case.currency),
         "age": age_words(case, reader),
         "may_work": request.user.has_perm("approvals.work_case"),
         "may_lead": request.user.has_perm("approvals.lead_case"),
         "reject_reasons": REJECT_REASONS,
         "dispute_codes": DISPUTE_CODES,
-        "colleagues": User.objects.filter(is_active=True, groups__name__in=("specialist", "lead"))
-        .order_by("first_name", "username")
-        .distinct()[:100],
-        "stopped": [switch for switch in KillSwitch.objects.filter(is_on=True) if switch.scope in ("all", case.agent)],
-        "promise": case.promises.filter(status=Promise.OPEN).first(),
+        "colleagues": review.also["colleagues"],
+        "stopped": [switch for switch in review.switches if switch.scope in ("all", case.agent)],
+        "promise": next((one for one in review.promises if one.status == Promise.OPEN), None),
     }
-    return show(
-        request,
-        "console/case.html",
-        f"Invoice {case.chargebee_invoice_id}",
-        {**context, **_inside(request, load(case.pk, request.user), reader)},
-    )
+    return show(request, "console/case.html", f"Invoice {case.chargebee_invoice_id}", {**context, **_inside(request, review, reader)})
 
 
 def _inside(request: ConsoleRequest, review: Review, reader: Reader) -> dict[str, Any]:
@@ -120,12 +114,10 @@ def _card(one: ReviewedProposal, review: Review, reader: Reader) -> dict[str, An
         or next((str(finding["title"]) for finding in findings if finding["severity"] == "block"), ""),
         "checks": [_check(check, reader) for check in one.checks],
         "fine": sum(check["outcome"] == "allow" for check in one.checks),
-        "approvals": proposal.decisions.filter(kind="approve", revision=revision).select_related("by")
-        if proposal.status == states.SECOND
-        else (),
+        "approvals": one.approvals if proposal.status == states.SECOND else (),
     }
     if is_message and one.words is not None and revision is not None:
-        facts = review.live.with_retry(planned_retry(proposal)) if review.live else None
+        facts = one.facts
         card |= {
             "subject_chips": editing.as_chips(one.words.subject, facts, one.words.channel),
             "body_chips": editing.as_chips(one.words.body, facts, one.words.channel),
@@ -178,16 +170,9 @@ def _check(check: Any, reader: Reader) -> dict[str, Any]:
 
 def _difference(one: ReviewedProposal) -> list[tuple[str, str]]:
     """Between the agent's draft and the text as it stands; empty when nobody has edited."""
-    if one.revision is None or one.revision.number < 2 or one.words is None:
+    if one.drafted is None or one.words is None:
         return []
-    first = one.proposal.revisions.order_by("number").first()
-    if first is None:
-        return []
-    first.proposal = one.proposal
-    drafted = read_words(first)
-    if drafted is None:
-        return []
-    before, after = (f"{said.subject}\n\n{said.body}" if said.subject else said.body for said in (drafted, one.words))
+    before, after = (f"{said.subject}\n\n{said.body}" if said.subject else said.body for said in (one.drafted, one.words))
     return list(word_difference(before, after))
 
 
@@ -231,7 +216,7 @@ def _calendar(review: Review, reader: Reader) -> dict[str, Any]:
             day = reader.local(one.proposal.not_before).date()
             marks.setdefault(day, []).append(("retry", f"we try to collect, {reader.time(one.proposal.not_before)}"))
             why = " ".join(str(row.get("sentence", "")) for row in one.proposal.reasons if isinstance(row, dict))
-    for promise in review.case.promises.all() if review.case.status == Case.PROMISED else ():
+    for promise in review.promises if review.case.status == Case.PROMISED else ():
         if promise.status == Promise.OPEN:
             marks.setdefault(promise.due_on, []).append(("promise", f"promised: {reader.minor(promise.amount_minor, promise.currency)}"))
     for invoice in review.open_invoices:

@@ -199,7 +199,9 @@ class CollectionAttempt(models.Model):
     succeeded = models.BooleanField()
     source = models.CharField(max_length=20, help_text="ours, chargebee_dunning, customer, manual, unknown")
     decline_code = models.CharField(max_length=100, blank=True, default="", help_text="in the gateway's own numbering")
-    network_code = models.CharField(max_length=10, blank=True, default="", help_text="the card network's response code; empty: not passed on")
+    network_code = models.CharField(
+        max_length=10, blank=True, default="", help_text="the card network's response code; empty: not passed on"
+    )
     decline_category = models.CharField(max_length=40, blank=True, default="")
     retryable = models.CharField(max_length=30, blank=True, default="", help_text="yes, no, after_update … from the table of decline codes")
     min_wait_hours = models.PositiveIntegerField(null=True, blank=True, help_text="how long the issuer asks to wait before another try")

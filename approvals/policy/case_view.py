@@ -138,7 +138,7 @@ def _view(
     return View(contact, tuple(str(tag) for tag in row["tags"] or ()), row["country"], source, tuple(tried), by_us, invoice_id)
 
 
-def _customer(customer_id: str, invoice_id: str) -> QuerySet[Any, dict[str, Any]]:
+def _customer(customer_id: str, invoice_id: str) -> QuerySet[Any, Any]:
     invoices = Invoice.objects.filter(chargebee_customer_id=OuterRef("pk"), has_dispute=True, is_deleted=False)
     cases = Case.objects.filter(chargebee_customer_id=OuterRef("pk"), status=Case.DISPUTED)
     promises = Promise.objects.filter(case__chargebee_customer_id=OuterRef("pk"), status=Promise.OPEN)

@@ -52,7 +52,8 @@ class _Part:
 
     def __init__(self, rows: QuerySet[Any, Any]) -> None:
         self.rows = rows
-        self.sql, self.params = "", ()
+        self.sql = ""
+        self.params: tuple[Any, ...] = ()
         compiler = rows.query.get_compiler(connection=connection)
         try:
             inner, self.params = compiler.as_sql()
