@@ -15,7 +15,7 @@ from django.db import transaction
 
 from approvals import states
 from approvals.actions import ACTIONS
-from approvals.actions.contract import Absent, Action, CannotTell, Done, Request, StillGoing
+from approvals.actions.contract import Absent, Action, CannotTell, Done, Part, Request, StillGoing
 from approvals.aftermath import after_end
 from approvals.contract import Check
 from approvals.ledger_notes import note_proposal
@@ -106,7 +106,10 @@ def _call(execution: Execution, number: int, action: Action, request: Request) -
     except Unknown as error:
         _record(execution, number, Execution.UNKNOWN, error=error)
     else:
-        _record(execution, number, Leased.DONE, done=done)
+        if isinstance(done, Part):
+            _record(execution, number, "part", said=done.sentence, again_after=done.after)
+        else:
+            _record(execution, number, Leased.DONE, done=done)
 
 
 def _begin(execution: Execution, request: Request) -> int | None:
@@ -157,6 +160,7 @@ def _record(
     *,
     done: Done | None = None,
     error: OutsideError | None = None,
+    said: str = "",
     again_after: timedelta | None = None,
 ) -> None:
     """Write down what came back of attempt `number`, if the effect is still ours."""
@@ -170,7 +174,7 @@ def _record(
         now = clock.now()
         attempt = held.attempts.get(number=number)  # a late answer belongs to its own call, whatever was called since
         attempt.finished_at, attempt.outcome = now, outcome
-        attempt.code, attempt.sentence = (error.code, error.sentence) if error else ("", "")
+        attempt.code, attempt.sentence = (error.code, error.sentence) if error else ("", said)
         attempt.response = {"reference": done.reference, **done.data} if done else {}
         attempt.save()
         if outcome == "retry":

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from approvals.actions import add_comment, collect_payment, create_ticket, dunning_hold, pause_subscription, send_message
+from approvals.actions import (
+    add_comment,
+    alert,
+    answer_help,
+    call_task,
+    collect_payment,
+    create_ticket,
+    crm_push,
+    crm_task,
+    dunning_hold,
+    pause_subscription,
+    send_message,
+)
 from approvals.actions.contract import Action
 
 ACTIONS: dict[str, Action] = {
@@ -15,6 +27,11 @@ ACTIONS: dict[str, Action] = {
         dunning_hold.RESUME,
         create_ticket.ACTION,
         pause_subscription.ACTION,
+        answer_help.ACTION,
+        crm_task.ACTION,
+        call_task.ACTION,
+        alert.ACTION,
+        crm_push.ACTION,
     )
 }
 """Action key → the action. `approvals.checks` holds each against the contract at start-up."""

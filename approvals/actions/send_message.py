@@ -14,6 +14,7 @@ from approvals.actions.contract import Absent, CannotTell, Done, Look, Request, 
 from approvals.actions.second_look import approved_facts_still_hold, look_at_invoice
 from approvals.contract import Check
 from approvals.models import Execution, Proposal, Revision
+from approvals.policy import consent
 from approvals.revisions import read_words, render_and_verify
 from audit.seal import Erased
 from billing_ai.integrations import ports, registry
@@ -47,6 +48,7 @@ class SendMessage:
             checks.append(Check("look.no_phone", "deny", "The customer has no phone number any more."))
         if revision.channel != "sms" and "@" not in live.email:
             checks.append(Check("look.no_email", "deny", "The customer has no e-mail address any more."))
+        checks.append(consent.address_check(revision.channel or "email", live.phone if revision.channel == "sms" else live.email))
         try:
             words = read_words(revision)
         except Erased:
@@ -84,6 +86,8 @@ class SendMessage:
                 "text_sha256": hashlib.sha256(rendered.text.encode()).hexdigest(),
                 "sms_segments": rendered.sms_segments,
                 "hosted_page_ids": [pay.id, card.id],
+                # By this an answer from the number finds its customer; the number itself is only in the sealed part.
+                "to_mark": consent.address_mark("sms", live.phone) if revision.channel == "sms" else "",
             },
             sealed={
                 "to": live.phone if revision.channel == "sms" else live.email,
@@ -91,6 +95,7 @@ class SendMessage:
                 "subject": rendered.subject,
                 "text": rendered.text,
                 "html": rendered.html or "",
+                "unsubscribe_url": consent.unsubscribe_url(proposal.chargebee_customer_id),
             },
         )
 
@@ -109,6 +114,7 @@ class SendMessage:
                     html=sealed["html"],
                     language=request.values["language"],
                     reply_to=settings.SUPPORT_EMAIL,
+                    unsubscribe_url=sealed.get("unsubscribe_url", ""),
                     unsubscribe_address=settings.SUPPORT_EMAIL,
                 ),
                 key=key,

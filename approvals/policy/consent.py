@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from django.conf import settings
+from django.core.signing import BadSignature, Signer
 from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.urls import reverse
 
+from approvals.contract import Check
 from approvals.models import Consent, Suppression
 from audit import ledger
 from audit.actor import Actor, person, system
 from billing_ai.kernel import clock, ids
+from billing_ai.kernel.ids import keyed_hash
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -22,7 +28,10 @@ OPT_OUT_WORDS = frozenset({"stop", "stopall", "quit", "end", "revoke", "opt out"
 """US TCPA, 47 CFR 64.1200(a)(10), in any case; a message that is nothing but one of them."""
 HELP_WORDS = frozenset({"help", "info"})
 OPT_IN_WORDS = frozenset({"start", "unstop"})
+NUMBER_OPTED_OUT = "opted_out"
+"""The kind of a suppression of one number, whoever it belongs to."""
 _NOISE = re.compile(r"[^\w]+")
+_NOT_IN_A_NUMBER = re.compile(r"[^+\d]")
 
 
 def asks_for(text: str) -> Literal["opt_out", "help", "opt_in", ""]:
@@ -33,6 +42,45 @@ def asks_for(text: str) -> Literal["opt_out", "help", "opt_in", ""]:
     if word in HELP_WORDS:
         return "help"
     return "opt_in" if word in OPT_IN_WORDS else ""
+
+
+def unsubscribe_url(customer_id: str) -> str:
+    """The customer's own link out of mail, always the same and good for ever. It names the customer's id and nothing else."""
+    return settings.PUBLIC_URL + reverse("unsubscribe", args=[Signer(salt="unsubscribe").sign(customer_id)])
+
+
+def customer_of(token: str) -> str:
+    """Whose link it is; empty when we did not make it."""
+    try:
+        return Signer(salt="unsubscribe").unsign(token)
+    except BadSignature:
+        return ""
+
+
+def address_mark(channel: str, address: str) -> str:
+    """A keyed mark of a number or mail address, which cannot be turned back; empty for an empty address. Old marks die with the master key."""
+    plain = _plain(channel, address)
+    return keyed_hash(settings.MASTER_KEY, f"address|{channel}|{plain}") if plain else ""
+
+
+def _plain(channel: str, address: str) -> str:
+    return address.strip().casefold() if channel == "email" else _NOT_IN_A_NUMBER.sub("", address)
+
+
+def address_check(channel: str, address: str) -> Check:
+    """Is this very address closed? Asked just before sending, when the address is known."""
+    rule = "contact.suppressed.address"
+    mark = address_mark(channel, address)
+    marks = [keyed_hash(old, f"address|{channel}|{_plain(channel, address)}") for old in settings.MASTER_KEYS_OLD] if mark else []
+    today = clock.utc_date(clock.now() - timedelta(hours=12))
+    rows = (
+        Suppression.objects.filter(address_hash__in=[mark, *marks], is_active=True, channel__in=("", channel))
+        if mark
+        else Suppression.objects.none()
+    )
+    if rows.filter(Q(until_on__isnull=True) | Q(until_on__gte=today)).exists():
+        return Check(rule, "deny", "This address does not want messages: it has opted out.")
+    return Check(rule, "allow", "The address is not on the suppression list.")
 
 
 def record(

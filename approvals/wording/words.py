@@ -41,6 +41,10 @@ ACTIONS: Final[dict[str, tuple[str, str]]] = {
     "resume_dunning": ("Resume dunning", "play_circle"),
     "create_ticket": ("Help-desk ticket", "confirmation_number"),
     "pause_subscription": ("Pause the subscription", "motion_photos_paused"),
+    "crm_task": ("CRM task", "assignment_ind"),
+    "call_task": ("Call task", "call"),
+    "alert": ("Alert colleagues", "notification_important"),
+    "crm_push": ("Scores into the CRM", "sync_alt"),
 }
 
 STATUSES: Final[dict[str, tuple[str, str]]] = {
