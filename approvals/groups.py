@@ -8,7 +8,7 @@ from django.apps import apps
 
 from approvals.people import GROUPS
 
-_OUR_APPS = ("approvals", "agents", "inbox", "facts", "audit", "work")
+_OUR_APPS = ("approvals", "agents", "inbox", "facts", "signals", "api", "audit", "work")
 _SEES_THE_CONSOLE = ("specialist", "lead", "finance", "auditor")
 
 

@@ -74,6 +74,7 @@ VARIABLES: dict[str, str] = {
     "SEND_DELAY_SECONDS": "how long an approved message waits, so that it can be undone",
     "DEMO": "true under `make demo` and `manage.py tour`: made-up customers, short delays, a clock that can be moved",
     "METRICS_TOKEN": "bearer token that /metrics asks for; absent: only this machine itself may read it",
+    "WEBHOOKS_TO_PRIVATE_HOSTS": "true lets webhooks go to http and to hosts of the own network",
     "LOG_LEVEL": "INFO",
     "VAR_DIR": "where the embedded default keeps its files",
 }

@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "simple_history",
     "rest_framework",
+    "drf_spectacular",
     "anymail",
     "billing_ai.apps.BillingAiConfig",
     "billing_ai.work",
@@ -88,6 +89,7 @@ INSTALLED_APPS = [
     "agents",
     "agents.churn",
     "billing_ai.inbox",
+    "billing_ai.api",
 ]
 
 MIDDLEWARE = [
@@ -220,10 +222,32 @@ AUDIT_CHECKPOINT_FILE: Path | None = (
 # The simulator's clock can be moved; on a demo machine ours follows this file. Production has no such file.
 CLOCK_OFFSET_FILE: Path | None = VAR_DIR / "clock-offset" if DEMO else None
 
+# The views of the API name their own authentication, scopes and throttle (billing_ai/api/calls.py); whatever forgets to is refused.
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "UNAUTHENTICATED_USER": None,
+    "EXCEPTION_HANDLER": "billing_ai.api.problems.handle",
 }
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Billing AI",
+    "VERSION": "1",
+    "DESCRIPTION": (
+        "Customers with their scores, cases and changes out; usage, tickets, notes, ownership and consent in; decisions of named people. "
+        "How to start: docs/guide/api.md."
+    ),
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENFORCE_NON_BLANK_FIELDS": True,
+    "PREPROCESSING_HOOKS": ["billing_ai.api.schema.only_ours"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "billing_ai.api.schema.closed_bodies"],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+# On one machine the receiver of a webhook is on it too; in production no webhook may be pointed at the own network.
+WEBHOOKS_TO_PRIVATE_HOSTS = flag("WEBHOOKS_TO_PRIVATE_HOSTS", not IS_PRODUCTION)
 SIMPLE_HISTORY_HISTORY_CHANGE_REASON_USE_TEXT_FIELD = True
 
 LOGGING = {
