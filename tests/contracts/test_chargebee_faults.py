@@ -264,7 +264,7 @@ def test_one_good_answer_closes_the_circuit_again(edge: Edge) -> None:
             write()
     edge.answers = [httpx.Response(200, json=INVOICE)]
     assert read().amount_due_minor == 12_500
-    assert circuit.state() == circuit.State(False, 0, "Chargebee answers.")
+    assert circuit.state() == circuit.State(False, 0, "Chargebee answers.", is_well=True)
 
 
 @pytest.mark.parametrize(
