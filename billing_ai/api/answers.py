@@ -11,8 +11,8 @@ from audit import seal
 from billing_ai.api import scores
 from billing_ai.api.models import ApiClient, Change, WebhookDelivery
 from billing_ai.api.webhooks import cursor_of
-from billing_ai.facts.models import Customer
-from billing_ai.facts.queries import facts_hash
+from billing_ai.facts.models import Customer, Invoice
+from billing_ai.facts.queries import hash_of_facts
 from billing_ai.signals.models import CrmLink
 from billing_ai.work.models import Leased
 
@@ -74,14 +74,14 @@ PROPOSAL_PARTS = ("decisions__by",)
 def proposals(rows: Sequence[Proposal], *, with_words: bool) -> list[dict[str, Any]]:
     """Proposals with their decisions and execution. `facts_hash` is of the facts as they are now: what an approval has to carry."""
     executions = {row.proposal_id: row for row in Execution.objects.filter(proposal__in=rows)}
-    hashes = {invoice_id: facts_hash(invoice_id) for invoice_id in {row.chargebee_invoice_id for row in rows}}
+    hashes = _facts_hashes(rows)
     return [
         {
             **{name: getattr(row, name) for name in _PROPOSAL_COLUMNS},
             "customer_id": row.chargebee_customer_id,
             "invoice_id": row.chargebee_invoice_id,
             "content_hash": row.current.content_hash if row.current else "",
-            "facts_hash": hashes[row.chargebee_invoice_id],
+            "facts_hash": hashes[row.chargebee_invoice_id, row.chargebee_customer_id],
             "words": _words(row) if with_words else None,
             "reasons": scores.reasons(row.reasons),
             "decisions": [
@@ -118,6 +118,18 @@ def delivery(row: WebhookDelivery) -> dict[str, Any]:
         "next_at": row.not_before if row.status == Leased.WAITING else None,
         "delivered_at": row.delivered_at,
     }
+
+
+def _facts_hashes(rows: Sequence[Proposal]) -> dict[tuple[str, str], str]:
+    """What `queries.facts_hash` gives for each (invoice, customer), with two queries for all of them."""
+    invoices = Invoice.objects.in_bulk({row.chargebee_invoice_id for row in rows if row.chargebee_invoice_id})
+    whose = {}
+    for row in rows:
+        invoice = invoices.get(row.chargebee_invoice_id)
+        asked = (row.chargebee_invoice_id, row.chargebee_customer_id)
+        whose[asked] = invoice.chargebee_customer_id if invoice else "" if row.chargebee_invoice_id else row.chargebee_customer_id
+    known = Customer.objects.in_bulk({customer_id for customer_id in whose.values() if customer_id})
+    return {asked: hash_of_facts(invoices.get(asked[0]), known.get(customer_id)) for asked, customer_id in whose.items()}
 
 
 def _words(proposal: Proposal) -> dict[str, str] | None:

@@ -97,6 +97,14 @@ class ApiView(APIView):
             if "\x00" in values[0]:
                 raise _bad_parameter(name, "invalid", "It holds a character that cannot be stored.")
 
+    def check_permissions(self, request: Request) -> None:
+        """A call is counted before its scope is looked at, so that trying doors costs as much as going through them."""
+        super().check_throttles(request)
+        super().check_permissions(request)
+
+    def check_throttles(self, request: Request) -> None:
+        """Done above."""
+
     def handle_exception(self, exc: Exception) -> Response:
         if problems.as_problem(exc) is None:
             logger.exception("api.fault", extra={"path": self.request.path[:200]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from simple_history.models import HistoricalRecords
 
 from billing_ai.kernel import clock, ids
 from billing_ai.work.models import Leased
@@ -18,6 +19,7 @@ class ApiClient(models.Model):
     business_entity_ids = models.JSONField(default=list, blank=True, help_text="Chargebee business entities whose customers it reaches")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=clock.now)
+    history = HistoricalRecords()
 
     def __str__(self) -> str:
         return self.title or self.name
@@ -41,6 +43,7 @@ class ApiToken(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     replaced_by = models.OneToOneField("self", null=True, blank=True, on_delete=models.PROTECT, related_name="replaces")
     revoked_at = models.DateTimeField(null=True, blank=True)
+    history = HistoricalRecords(excluded_fields=["token_hash"])
 
     def __str__(self) -> str:
         return f"{self.label} ({self.hint}…)"
@@ -121,6 +124,7 @@ class WebhookEndpoint(models.Model):
     is_active = models.BooleanField(default=True)
     stopped_reason = models.CharField(max_length=200, blank=True, default="", help_text="why it is not called any more")
     created_at = models.DateTimeField(default=clock.now)
+    history = HistoricalRecords(excluded_fields=["sealed_secret", "sealed_previous_secret"])
 
     def __str__(self) -> str:
         return self.url

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from audit import ledger
 from audit.actor import Actor
-from billing_ai.api.models import ApiClient, ApiToken
+from billing_ai.api.models import ApiClient, ApiToken, RateUse
 from billing_ai.kernel import clock, ids
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def make(
     may_act_as: Iterable[User] = (),
 ) -> tuple[ApiToken, str]:
     """A new token, and its secret, which nobody can read again. Raises BadToken."""
+    if not client.is_active:
+        raise BadToken(f"the client {client.name} is switched off")
     wanted, people = sorted(set(scopes)), list(may_act_as)
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
@@ -69,7 +71,7 @@ def make(
         raise BadToken("between 1 and 100000 calls a minute")
     secret = _PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
-        token = ApiToken.objects.create(
+        token = ApiToken(
             client=client,
             label=label.strip()[:120] or client.name,
             hint=secret[:10],
@@ -79,6 +81,7 @@ def make(
             expires_at=clock.now() + lives,
             created_by=created_by,
         )
+        _save(token, created_by, "made")
         token.may_act_as.set(people)
         _note(
             "api.token_made", token, actor, {"scopes": wanted, "expires_at": token.expires_at.isoformat(), "people": [p.pk for p in people]}
@@ -104,18 +107,36 @@ def rotate(token_id: UUID | str, actor: Actor, created_by: User | None = None) -
             may_act_as=old.may_act_as.all(),
         )
         old.replaced_by, old.expires_at = new, min(old.expires_at, now + OVERLAP)
-        old.save()
+        _save(old, created_by, "rotated")
         _note("api.token_rotated", old, actor, {"new": str(new.pk)})
     return new, secret
 
 
-def revoke(token_id: UUID | str, actor: Actor) -> bool:
+def revoke(token_id: UUID | str, actor: Actor, user: User | None = None) -> bool:
     """End a token at once. False when it was revoked before."""
     with transaction.atomic():
-        changed = ApiToken.objects.filter(pk=token_id, revoked_at__isnull=True).update(revoked_at=clock.now())
-        if changed:
-            _note("api.token_revoked", ApiToken.objects.get(pk=token_id), actor, {})
-    return bool(changed)
+        token = ApiToken.objects.select_for_update(of=("self",)).select_related("client").get(pk=token_id)
+        if token.revoked_at is not None:
+            return False
+        token.revoked_at = clock.now()
+        _save(token, user, "revoked")
+        _note("api.token_revoked", token, actor, {})
+    return True
+
+
+def state_of(token: ApiToken) -> str:
+    """live, replaced (and still live for a while), expired or revoked."""
+    if token.revoked_at is not None:
+        return "revoked"
+    if token.expires_at <= clock.now():
+        return "expired"
+    return "replaced" if token.replaced_by_id is not None else "live"
+
+
+def last_used(token: ApiToken) -> datetime | None:
+    """The minute of its last call, or None when it was never used."""
+    use = RateUse.objects.filter(token=token).first()
+    return datetime.fromtimestamp(use.minute * 60, UTC) if use else None
 
 
 def find(secret: str) -> ApiToken | None:
@@ -132,6 +153,12 @@ def find(secret: str) -> ApiToken | None:
 def hash_of(secret: str) -> str:
     """SHA-256: the secret has 256 random bits, so nothing slower is needed."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _save(token: ApiToken, user: User | None, why: str) -> None:
+    token._history_user = user  # type: ignore[attr-defined]  # simple-history reads it from the instance
+    token._change_reason = why  # type: ignore[attr-defined]
+    token.save()
 
 
 def _note(kind: str, token: ApiToken, actor: Actor, data: dict[str, object]) -> None:
