@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from approvals import crm_pushes
 from approvals.actions import ACTIONS
 from approvals.actions.contract import Action, Done, Look, Request
 from approvals.contract import Words
@@ -38,7 +40,7 @@ class Prepared:
     act: set[str]
     look_up: set[str]
     freeze: set[str] = field(default_factory=set)
-    payload: dict[str, Any] = field(default_factory=dict)
+    payload: Callable[[], dict[str, Any]] = dict
     words: Words | None = None
     amount_minor: int = 0
 
@@ -54,18 +56,31 @@ PREPARED: dict[str, Prepared] = {
     "collect_payment": Prepared(
         look=LOOK, act={"invoice.collect_payment"}, look_up={"transaction.payments_for_invoice"}, amount_minor=4_900
     ),
-    "add_comment": Prepared(look=LOOK, act={"comment.create"}, look_up={"comment.list"}, payload={"notes": "n" * 1200}),
-    "pause_dunning": Prepared(look=LOOK, act={"invoice.pause_dunning"}, look_up={"invoice.retrieve"}, payload={"days": 7}),
+    "add_comment": Prepared(look=LOOK, act={"comment.create"}, look_up={"comment.list"}, payload=lambda: {"notes": "n" * 1200}),
+    "pause_dunning": Prepared(look=LOOK, act={"invoice.pause_dunning"}, look_up={"invoice.retrieve"}, payload=lambda: {"days": 7}),
     "resume_dunning": Prepared(look=LOOK, act={"invoice.resume_dunning"}, look_up={"invoice.retrieve"}),
     "create_ticket": Prepared(look=LOOK | LOAD, act=set(), look_up=set()),
     "pause_subscription": Prepared(
         look=LOOK | {"subscription.retrieve"},
         act={"subscription.pause"},
         look_up={"subscription.retrieve"},
-        payload={"subscription_id": "sub_1", "days": 30},
+        payload=lambda: {"subscription_id": "sub_1", "days": 30},
     ),
+    "alert": Prepared(look={"customer.retrieve"}, act=set(), look_up=set(), payload=lambda: {"subject": "Uses less", "priority": "high"}),
+    "answer_help": Prepared(look={"customer.retrieve"}, act=set(), look_up=set()),
+    # What goes to a CRM sends nothing to Chargebee.
+    "call_task": Prepared(look=LOOK, act=set(), look_up=set(), payload=lambda: {"subject": "Call them", "due_in_days": 1}),
+    "crm_task": Prepared(look=LOOK, act=set(), look_up=set(), payload=lambda: {"subject": "Look at them", "due_in_days": 3}),
+    "crm_push": Prepared(look=set(), act=set(), look_up=set(), payload=lambda: _staged()),
 }
 """Each action has a line here; one that is added without it fails the test below."""
+
+
+def _staged() -> dict[str, Any]:
+    """Rows of three customers for the CRMs."""
+    payload = crm_pushes.stage([(f"cus_{number}", {"churn_band": "high"}) for number in range(3)], as_of=clock.now())
+    assert payload is not None
+    return payload
 
 
 def test_no_action_is_left_out() -> None:
@@ -73,14 +88,14 @@ def test_no_action_is_left_out() -> None:
 
 
 class Outside:
-    """Chargebee with one customer and one open invoice, and a help desk and a provider of text messages beside it."""
+    """Chargebee with one customer and one open invoice, and a help desk, a provider of text messages and two CRMs beside it."""
 
     def __init__(self, proposal: Proposal) -> None:
         self.proposal = proposal
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        if request.url.host == "desk.test":
-            return httpx.Response(201, json={"ticket": {"id": 7, "url": "http://desk.test/7"}, "tickets": []})
+        if request.url.host != "chargebee.test":
+            return httpx.Response(200 if request.method == "GET" else 201, json=_beside(request))
         now = clock.to_seconds(clock.now())
         body: dict[str, Any] = {
             "customer": {
@@ -111,6 +126,19 @@ class Outside:
         }
         is_list = request.method == "GET" and b"limit=" in request.url.query
         return httpx.Response(200, json={"list": [body]} if is_list else body)
+
+
+def _beside(request: httpx.Request) -> Any:
+    """What the vendors beside Chargebee say."""
+    if request.url.host == "desk.test":
+        return {"ticket": {"id": 7, "url": "http://desk.test/7"}, "tickets": []}
+    if request.url.host == "sms.test":
+        return {"sid": "SM1", "status": "queued", "messages": []}
+    if request.url.host == "hubspot.test":
+        return {"results": [], "id": "1", "properties": {}}
+    if "/composite/" in request.url.path:
+        return [{"id": "001", "success": True, "errors": []} for _ in json.loads(request.content)["records"]]
+    return {"records": [{"Id": "001"}], "id": "00T", "created": True}
 
 
 @dataclass
@@ -148,7 +176,7 @@ def walker(edge: Edge) -> Any:
 def _proposal(key: str, prepared: Prepared) -> Proposal:
     case = factories.case(words=None)
     return factories.proposal(
-        case, action=key, status="approved", words=prepared.words, payload=prepared.payload, amount_minor=prepared.amount_minor
+        case, action=key, status="approved", words=prepared.words, payload=prepared.payload(), amount_minor=prepared.amount_minor
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -18,13 +19,14 @@ from approvals.models import Case, Execution, Proposal
 from approvals.policy.defaults import install_defaults
 from billing_ai.facts.queries import facts_hash
 from billing_ai.integrations import http
-from billing_ai.integrations.chargebee import budget, call, circuit, reads, site_state
+from billing_ai.integrations.chargebee import budget, call, circuit, site_state
 from tests import factories
 from tests.simulator.running import RunningSimulator
 
 Rule = dict[str, Any]
 NO_APPROVAL = "Nothing can be approved without the live facts; you can still write notes, hand over and snooze."
 UNSETTLED = "It may have been carried out; it has to be looked up before anything is repeated."
+_steps = itertools.count(1)
 LOOKED = "It was only a look; it will be tried again."
 
 
@@ -73,8 +75,8 @@ class Desk:
         return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
     def approved_comment(self) -> Proposal:
-        """A comment for the invoice in Chargebee, approved and due."""
-        one = factories.proposal(self.case, action="add_comment", step="comment:1", payload={"notes": "Looked at."})
+        """A comment for the invoice in Chargebee, approved and due; each is a step of its own, for all are written on the one invoice."""
+        one = factories.proposal(self.case, action="add_comment", step=f"comment:{next(_steps)}", payload={"notes": "Looked at."})
         assert one.current is not None
         return transitions.approve(
             one.pk,
@@ -84,8 +86,9 @@ class Desk:
         )
 
     def notes(self) -> int:
-        """How many comments the site holds on the invoice."""
-        return len(list(reads.list_comments(entity_type="invoice", entity_id=self.case.chargebee_invoice_id)))
+        """How many comments the site holds on the invoice, asked past our gateway, which may be holding back."""
+        found = self.site.client().Comment.list({"entity_type": "invoice", "entity_id": self.case.chargebee_invoice_id, "limit": 100})
+        return len(found.list)
 
 
 @pytest.fixture
