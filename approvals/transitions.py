@@ -6,7 +6,7 @@ Each raises `Refused` with a sentence, and then nothing has changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -46,9 +46,19 @@ REJECT_REASONS: dict[str, str] = {
 
 
 def approve(
-    proposal_id: UUID, user: User, *, content_hash: str, facts_hash: str, note: str = "", later: timedelta = timedelta(0)
+    proposal_id: UUID,
+    user: User,
+    *,
+    content_hash: str,
+    facts_hash: str,
+    note: str = "",
+    began: datetime | None = None,
+    behind: timedelta = timedelta(0),
 ) -> Proposal:
-    """Approve exactly what was seen: the revision and the facts whose hashes the page showed. `later` staggers a release of many."""
+    """Approve exactly what was seen: the revision and the facts whose hashes the page showed.
+
+    A release of many gives when it `began` and how far this one goes out `behind` the first.
+    """
     role = role_of(user)
     with transaction.atomic():
         case, proposal = states.lock_proposal(proposal_id)
@@ -96,7 +106,7 @@ def approve(
             )
             return proposal
         states.move(proposal, states.APPROVED, person(user), user=user, data=seen)
-        make_ready(proposal, delay=_send_delay(proposal) + later, not_before_check=verdict.not_before)
+        make_ready(proposal, delay=_send_delay(proposal), not_before_check=verdict.not_before, began=began, behind=behind)
         if proposal.action == "collect_payment":
             hold_native_dunning(case, proposal, person(user), user)
         if case.owner_id is None:
@@ -220,9 +230,19 @@ def settle_unknown(proposal_id: UUID, user: User, *, happened: bool, note: str) 
         return proposal
 
 
-def make_ready(proposal: Proposal, *, delay: timedelta, not_before_check: Any = None) -> Execution:
-    """The one effect of an approved proposal, waiting for its time. Called inside the approving transaction."""
-    moments = [clock.now() + delay, *(moment for moment in (proposal.not_before, not_before_check) if moment is not None)]
+def make_ready(
+    proposal: Proposal,
+    *,
+    delay: timedelta,
+    not_before_check: Any = None,
+    began: datetime | None = None,
+    behind: timedelta = timedelta(0),
+) -> Execution:
+    """The one effect of an approved proposal, waiting for its time. Called inside the approving transaction.
+
+    `behind` is added last: what waits for the morning would otherwise all go out in the same second of it.
+    """
+    moments = [(began or clock.now()) + delay, *(moment for moment in (proposal.not_before, not_before_check) if moment is not None)]
     execution = Execution.objects.filter(proposal=proposal).first()
     if execution is None:
         # A step that came to nothing may be proposed anew; its effect is then another one, with another key.
@@ -235,7 +255,7 @@ def make_ready(proposal: Proposal, *, delay: timedelta, not_before_check: Any = 
         key = ids.effect_key(proposal.chargebee_customer_id, proposal.chargebee_invoice_id, proposal.action, proposal.step, generation)
         execution = Execution(proposal=proposal, action=proposal.action, business_key=key, idempotency_key=key, trace_id=proposal.trace_id)
     execution.status, execution.reason, execution.lane = Leased.WAITING, "", Lane.PERSON
-    execution.not_before = max(moments)
+    execution.not_before = max(moments) + behind
     execution.save()
     note_proposal("execution.ready", proposal, _system(), {"not_before": execution.not_before.isoformat()})
     wake("approvals.execute_due")

@@ -132,7 +132,7 @@ def _money(rows: list[dict[str, Any]], reader: Reader) -> list[str]:
 def _release(request: ConsoleRequest) -> HttpResponse:
     batch, gap = uuid4().hex[:12], request.POST.get("gap", "30")
     seconds = int(gap) if gap.isdigit() and int(gap) in GAPS else 30
-    done = refused = 0
+    done, began = 0, clock.now()
     for text in request.POST.getlist("proposal")[:MOST]:
         pk = _uuid(text)
         if pk is None:
@@ -144,11 +144,11 @@ def _release(request: ConsoleRequest) -> HttpResponse:
                 content_hash=request.POST.get(f"content_hash:{text}", ""),
                 facts_hash=request.POST.get(f"facts_hash:{text}", ""),
                 note=f"bulk:{batch}",
-                later=timedelta(seconds=done * seconds),
+                began=began,
+                behind=timedelta(seconds=done * seconds),
             )
             done += 1
         except (Refused, OutsideError) as error:
-            refused += 1
             proposal = Proposal.objects.filter(pk=pk).first()
             if proposal is not None:
                 note_proposal("console.refused", proposal, person(request.user), {"order": "bulk", "code": error.code})

@@ -51,7 +51,7 @@
   };
 
   // -- changing the inside without a page load ---------------------------------------------------------------------------------------
-  const swap = (html, url, { push = true } = {}) => {
+  const swap = (html, url, { push = true, stay = false } = {}) => {
     const fresh = new DOMParser().parseFromString(html, "text/html").getElementById("console");
     if (!fresh || !page()) { location.assign(url); return; }
     // A parsed document has no scripts, so what is meant for readers without them would come to life.
@@ -61,7 +61,7 @@
     document.title = fresh.dataset.title || "Queue | Billing AI";
     const heading = $("#main h1");
     if (heading) heading.textContent = document.title.split(" | ")[0];
-    window.scrollTo({ top: 0 });
+    if (!stay) window.scrollTo({ top: 0 });
     ready();
   };
   const open = async (url, options) => {
@@ -270,15 +270,30 @@
     box.focus();
   };
 
+  // Progress shows by itself. Only the inside is fetched anew: a reload would undo a button that was pressed at the same moment.
+  let again = 0, isLeaving = false;
+  window.addEventListener("submit", (event) => { if (!event.defaultPrevented) isLeaving = true; });
+  window.addEventListener("pageshow", () => { isLeaving = false; });
+  const refreshLater = () => {
+    clearTimeout(again);
+    const { refresh } = page()?.dataset || {};
+    if (!refresh) return;
+    const here = location.href;
+    again = setTimeout(async () => {
+      if (isLeaving || location.href !== here) return;
+      try {
+        const answer = await fetch(here, { headers: { "X-Console-Fragment": "1" }, credentials: "same-origin" });
+        if (answer.ok && !isLeaving && location.href === here) swap(await answer.text(), here, { push: false, stay: true });
+      } catch { refreshLater(); }
+    }, Number(refresh) * 1000);
+  };
+
   const ready = () => {
     place = -1;
     stayHere();
+    refreshLater();
     document.dispatchEvent(new CustomEvent("console:ready"));
   };
-  document.addEventListener("DOMContentLoaded", () => {
-    ready();
-    const again = $("[data-refresh]");
-    if (again) setTimeout(() => location.reload(), Number(again.dataset.refresh) * 1000);
-  });
+  document.addEventListener("DOMContentLoaded", ready);
   window.billingConsole = { post, toast, send };
 })();
