@@ -93,7 +93,7 @@ def to_regex(entry: str, is_spaced: bool) -> str:
         return to_regex(entry[: -len(_AT_END)], is_spaced) + r"\s*$"
     folded = fold_pattern(entry)
     folded = folded.replace("...", "\x00").replace(".", r"\.").replace("$", r"\$")
-    folded = re.sub(r"(?<=[\w'’])\*|(?<=[^ (]\))\*", r"\\w*", folded)
+    folded = re.sub(r"^\*|(?<=[(| ])\*(?=\w)|(?<=[\w'’])\*|(?<=[^ (]\))\*", r"\\w*", folded)
     folded = folded.replace(" ?", r"[\s\-]*")
     folded = re.sub(r" *\x00 *", lambda found: _GAP if is_spaced else _CJK_GAP, folded)
     return re.sub(r" +", r"[\\s\\-]+" if is_spaced else r"\\s*", folded)

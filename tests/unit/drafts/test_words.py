@@ -1,0 +1,38 @@
+"""Every entry of every word list can be compiled, and means what the little pattern language says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from approvals.drafts.words import PHRASE_RULES, lexicon, supported_languages, to_regex
+
+
+@pytest.mark.parametrize("language", sorted(supported_languages()))
+def test_every_list_of_a_language_compiles(language: str) -> None:
+    words = lexicon(language)
+    assert words is not None
+    assert {rule for rule in PHRASE_RULES if not words.phrases[rule]} == set()
+    for name, entries in words.lists.items():
+        for entry in entries:
+            assert re.compile(to_regex(entry, words.is_spaced)), (name, entry)
+        words.any_of(name)
+        words.words_in(name)
+
+
+@pytest.mark.parametrize(
+    ("entry", "text", "is_match"),
+    [
+        ("lösch*", "loschung", True),
+        ("*lösch*", "abgeloscht", True),
+        ("*lösch*", "abgeholt", False),
+        ("(ab|auf)* machen", "abzug machen", True),
+        ("extra time", "extra   time", True),
+        ("send ... card", "send us your new card", True),
+        ("send ... card", "send it. the card", False),
+        ("colou?r", "color", True),
+    ],
+)
+def test_the_pattern_language(entry: str, text: str, is_match: bool) -> None:
+    assert (re.fullmatch(to_regex(entry, is_spaced=True), text) is not None) is is_match
