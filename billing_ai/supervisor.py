@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -267,6 +268,21 @@ def wait_for(group: Group, name: str, url: str) -> None:
             pass
         time.sleep(0.2)
     raise CannotStart(f"{name} did not answer at {url} within {_READY_SECONDS:.0f} seconds.")
+
+
+def move_to_office_hours(simulator_url: str, *, at_once: bool = False) -> datetime | None:
+    """Move the simulated world's clock on to ten o'clock UTC of the next working day, when most of its customers may be
+    contacted. None when it stands between eight and fifteen o'clock of a working day already; `at_once` moves it even then.
+    """
+    with httpx.Client(base_url=simulator_url, timeout=60) as outside:
+        now = datetime.fromtimestamp(float(outside.get("/control/clock").raise_for_status().json()["now"]), UTC)
+        if not at_once and now.weekday() < 5 and 8 <= now.hour < 15:
+            return None
+        start = now.replace(hour=10, minute=0, second=0, microsecond=0)
+        while start < now or start.weekday() > 4:
+            start += timedelta(days=1)
+        outside.post("/control/clock", json={"to": int(start.timestamp())}).raise_for_status()
+    return start
 
 
 @contextlib.contextmanager

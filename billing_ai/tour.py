@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import httpx
@@ -18,6 +19,7 @@ from approvals.models import Case, Execution, Outcome, Proposal
 from approvals.people import role_of
 from audit.models import Entry
 from audit.verify import verify
+from billing_ai import supervisor
 from billing_ai.facts.models import Invoice, Transaction
 from billing_ai.facts.queries import facts_hash
 from billing_ai.inbox.models import Event
@@ -120,15 +122,9 @@ class Tour:
 
     def _move_to_office_hours(self) -> None:
         """Messages keep quiet hours and days off: start on a working day, at an hour that suits Europe."""
-        from datetime import timedelta
-
-        now = clock.now()
-        start = now.replace(hour=10, minute=0, second=0, microsecond=0)
-        if start < now:
-            start += timedelta(days=1)
-        while start.weekday() > 3:
-            start += timedelta(days=1)
-        self.outside.post("/control/clock", json={"to": int(start.timestamp())}).raise_for_status()
+        start = supervisor.move_to_office_hours(str(self.outside.base_url), at_once=True)
+        if start is None:
+            raise Failed("clock moved: the simulator did not say to when")
         self._until("clock moved", lambda: True if abs(clock.now() - start) < timedelta(minutes=5) else None)
         self.write(f"    clock moved to {start:%A %d %B, %H:%M} UTC, inside the hours in which customers may be contacted")
 

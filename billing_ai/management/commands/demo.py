@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,7 +62,8 @@ class Command(BaseCommand):
             world = ["--customers", str(options["customers"]), "--state", str(var_dir / "simulator.sqlite3"), "--live"]
             supervisor.start_all(group, ports, broker, env, simulator=world)
             with supervisor.clock_following(ports.simulator_url, var_dir / "clock-offset"):
-                say(_welcome(ports))
+                moved = supervisor.move_to_office_hours(ports.simulator_url)
+                say(_welcome(ports, moved))
                 while not stopping.is_set():
                     ended = group.ended()
                     if ended is not None:
@@ -82,7 +84,7 @@ def _database() -> str:
     return f"PostgreSQL at {settings.DATABASES['default'].get('HOST') or 'localhost'} (DATABASE_URL)"
 
 
-def _welcome(ports: supervisor.Ports) -> str:
+def _welcome(ports: supervisor.Ports, moved: datetime | None) -> str:
     people = "\n".join(f"             {name:<11} {PASSWORD}   {full}" for name, full in PEOPLE.items())
     return f"""
   Ready.
@@ -98,5 +100,14 @@ def _welcome(ports: supervisor.Ports) -> str:
                {ports.simulator_url}/clock/    see and move the clock
                {ports.simulator_url}/seen/     everything the outside world has seen of us
 
-  The first drafts are in the queue within a minute; new events keep coming. Ctrl-C stops everything.
+{_clock_words(moved)}  The first drafts are in the queue within a minute; new events keep coming. Ctrl-C stops everything.
 """
+
+
+def _clock_words(moved: datetime | None) -> str:
+    if moved is None:
+        return ""
+    return (
+        f"  It is outside the hours in which customers may be contacted, so the demo's clock was moved to {moved:%A %d %B, %H:%M} UTC:\n"
+        "  what you approve goes out within a minute, and to other continents when it is day there.\n\n"
+    )
