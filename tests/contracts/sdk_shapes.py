@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import re
@@ -32,6 +31,27 @@ CATALOG_1_OPERATIONS = {
     ("estimate", "create_subscription"),
 }
 CATALOG_1_PARAMETERS = {"plan_id", "plan_quantity", "addons", "addon_id"}
+# What Chargebee's documentation says beyond the SDK's types: the attributes by which each list can be put in order, and the texts of which
+# several may be asked for at once.
+_SORTED_BY = {
+    "customer": {"created_at", "updated_at"},
+    "subscription": {"created_at", "updated_at"},
+    "invoice": {"date", "updated_at"},
+    "transaction": {"date", "updated_at"},
+    "payment_source": {"created_at", "updated_at"},
+    "comment": {"created_at"},
+    "credit_note": {"date"},
+    "usage": {"usage_date", "updated_at"},
+    "event": {"occurred_at"},
+}
+_TEXTS_OF_SEVERAL = {
+    *(
+        (resource, "id")
+        for resource in ("customer", "subscription", "invoice", "transaction", "credit_note", "item", "item_price", "coupon")
+    ),
+    *((resource, "customer_id") for resource in ("subscription", "invoice", "transaction", "credit_note", "payment_source")),
+    *((resource, "subscription_id") for resource in ("invoice", "transaction", "credit_note", "ramp")),
+}
 _FILTERS: dict[type, str] = {
     Filters.StringFilter: "text",
     Filters.EnumFilter: "text",
@@ -143,10 +163,17 @@ def _check_filter(sent: Any, hint: type, resource: str, path: str, name: str) ->
     operators = {operator.lower() for operator in hint.__annotations__}
     wrong = [f"{path}[{operator}] is no operator of {hint.__name__}" for operator in sent if operator not in operators]
     for operator, value in sent.items():
-        values = ast.literal_eval(value) if operator in ("in", "not_in", "between") else [value]
+        try:
+            values = json.loads(value) if operator in ("in", "not_in", "between") else [value]
+        except ValueError:
+            values = None
         if not isinstance(values, list) or not values:
-            wrong.append(f"{path}[{operator}] should be a list")
+            wrong.append(f"{path}[{operator}] should be a JSON list")
             continue
+        if hint is Filters.SortFilter and value not in _SORTED_BY.get(resource, ()):
+            wrong.append(f"{path}[{operator}]={value} is no order of {resource}")
+        if hint is Filters.StringFilter and operator in ("in", "not_in") and (resource, name) not in _TEXTS_OF_SEVERAL:
+            wrong.append(f"{path}[{operator}] is not taken for this attribute")
         kind = "bool" if operator == "is_present" else _FILTERS[hint]
         wrong += [w for one in values for w in _check_scalar(str(one), kind, f"{path}[{operator}]")]
         if hint is Filters.EnumFilter:

@@ -12,11 +12,13 @@ Any other use of the SDK in the same process goes the SDK's own way.
 
 from __future__ import annotations
 
+import ast
 import base64
 import functools
 import json
 import threading
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 import chargebee.http_request  # type: ignore[import-untyped]  # the SDK ships no py.typed
@@ -74,11 +76,26 @@ def _send(
         verb,
         env.api_url(url, subDomain),
         headers={**(headers or {}), **env.request_headers},
-        params=params if is_query and params else None,
+        params=_as_documented(params) if is_query and params else None,
         form=None if is_query or isJsonRequest else params,
         json=chargebee.util.convert_to_serializable(params) if isJsonRequest and not is_query else None,
     )
     return _read(answer), answer.headers, answer.status
+
+
+def _as_documented(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Filters over several values in the form that Chargebee documents: `["a","b"]`, and `[1,2]` for a span.
+
+    The SDK writes such a list the way Python prints it (`['a', 'b']`), which is no JSON.
+    """
+    found = dict(params)
+    for name, printed in params.items():
+        if name.endswith(("[in]", "[not_in]", "[between]")) and isinstance(printed, str):
+            values = ast.literal_eval(printed)
+            if name.endswith("[between]"):
+                values = [int(value) if value.isdigit() else value for value in values]
+            found[name] = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    return found
 
 
 def _read(answer: http.Answer) -> dict[str, Any]:

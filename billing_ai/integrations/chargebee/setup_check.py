@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from itertools import islice
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,6 +24,8 @@ from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError
 
 LARGEST_SKEW = timedelta(seconds=90)
+MOST_ENDPOINTS = 100
+"""A site has a handful of webhook endpoints; more are not looked at."""
 
 
 class Level(Enum):
@@ -146,7 +149,7 @@ def _catalog() -> Iterator[Finding]:
 
 def _webhooks(webhook_url: str) -> Iterator[Finding]:
     try:
-        endpoints = [endpoint for endpoint in reads.list_webhook_endpoints() if endpoint.get("disabled") is not True]
+        endpoints = [one for one in islice(reads.list_webhook_endpoints(), MOST_ENDPOINTS) if one.get("disabled") is not True]
     except OutsideError as error:
         yield Finding("webhook.unknown", Level.WARNING, f"The registered webhooks could not be listed: {error.sentence}")
         return

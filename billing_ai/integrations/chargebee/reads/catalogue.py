@@ -82,5 +82,7 @@ def contract_terms(subscription_id: str) -> Iterator[Raw]:
 
 
 def list_ramps(*, subscription_ids: Sequence[str]) -> Iterator[Raw]:
-    """Planned changes of subscriptions, as Chargebee sends them."""
+    """Planned changes of subscriptions, as Chargebee sends them. Raises Terminal without a subscription: Chargebee takes the call for some only."""
+    for subscription_id in subscription_ids or ("",):
+        checked(subscription_id)
     return many("ramp", lambda page: read_site().Ramp.list(page), in_("subscription_id", subscription_ids), as_sent)

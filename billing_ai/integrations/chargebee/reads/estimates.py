@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from chargebee import Chargebee  # type: ignore[import-untyped]  # the SDK ships no py.typed
+
 from billing_ai.integrations.chargebee.call import run
 from billing_ai.integrations.chargebee.client import read_site
 from billing_ai.integrations.chargebee.reads.asking import as_sent, checked, one
 from billing_ai.integrations.chargebee.shapes import Raw
 from billing_ai.kernel import clock
+from billing_ai.kernel.ids import new_id
 
 
 def estimate_update(
@@ -83,10 +86,16 @@ def estimate_pause(
 
 
 def invoice_pdf_url(invoice_id: str) -> str:
-    """An address of the invoice's PDF, which expires."""
+    """An address of the invoice's PDF, which expires.
+
+    Chargebee takes it as a POST, so it bears an idempotency key; a fresh one each time, since a replayed answer would name an address that has
+    expired.
+    """
 
     def call() -> str:
-        url = read_site().Invoice.pdf(checked(invoice_id), {"disposition_type": "attachment"}).download.raw_data.get("download_url")
+        headers = {Chargebee.idempotency_header: str(new_id())}
+        answer = read_site().Invoice.pdf(checked(invoice_id), {"disposition_type": "attachment"}, headers)
+        url = answer.download.raw_data.get("download_url")
         if not isinstance(url, str) or not url:
             raise ValueError("no address in the answer")
         return url
