@@ -30,6 +30,7 @@ class Acting(ApiView):
     def act(self, subject: Proposal | Case, order: str, decide: Callable[[User], Response]) -> Response:
         """Find out who decides, let them, and note which token it came through."""
         user = acting_user(self.request)
+        self.in_the_name_of(user)
 
         def work() -> Response:
             response = decide(user)

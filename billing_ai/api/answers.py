@@ -8,6 +8,7 @@ from typing import Any
 from approvals.models import Case, Execution, Proposal
 from approvals.revisions import read_words
 from audit import seal
+from audit.models import CustomerKey
 from billing_ai.api import scores
 from billing_ai.api.models import ApiClient, Change, WebhookDelivery
 from billing_ai.api.webhooks import cursor_of
@@ -75,6 +76,7 @@ def proposals(rows: Sequence[Proposal], *, with_words: bool) -> list[dict[str, A
     """Proposals with their decisions and execution. `facts_hash` is of the facts as they are now: what an approval has to carry."""
     executions = {row.proposal_id: row for row in Execution.objects.filter(proposal__in=rows)}
     hashes = _facts_hashes(rows)
+    keys = CustomerKey.objects.in_bulk({row.chargebee_customer_id for row in rows}) if with_words else {}
     return [
         {
             **{name: getattr(row, name) for name in _PROPOSAL_COLUMNS},
@@ -82,7 +84,7 @@ def proposals(rows: Sequence[Proposal], *, with_words: bool) -> list[dict[str, A
             "invoice_id": row.chargebee_invoice_id,
             "content_hash": row.current.content_hash if row.current else "",
             "facts_hash": hashes[row.chargebee_invoice_id, row.chargebee_customer_id],
-            "words": _words(row) if with_words else None,
+            "words": _words(row, keys.get(row.chargebee_customer_id)) if with_words else None,
             "reasons": scores.reasons(row.reasons),
             "decisions": [
                 {
@@ -132,13 +134,13 @@ def _facts_hashes(rows: Sequence[Proposal]) -> dict[tuple[str, str], str]:
     return {asked: hash_of_facts(invoices.get(asked[0]), known.get(customer_id)) for asked, customer_id in whose.items()}
 
 
-def _words(proposal: Proposal) -> dict[str, str] | None:
+def _words(proposal: Proposal, key: CustomerKey | None) -> dict[str, str] | None:
     if proposal.current is None:
         return None
     revision = proposal.current
     revision.proposal = proposal
     try:
-        words = read_words(revision)
+        words = read_words(revision, seal.Opened(proposal.chargebee_customer_id, key))
     except seal.Erased:
         return None
     return None if words is None else {"channel": words.channel, "language": words.language, "subject": words.subject, "body": words.body}

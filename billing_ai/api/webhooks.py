@@ -14,18 +14,19 @@ import secrets
 import socket
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 
 from audit import ledger, seal
 from audit.actor import Actor
 from billing_ai.api import reach
 from billing_ai.api.models import ApiClient, Change, WebhookDelivery, WebhookEndpoint
-from billing_ai.integrations import http
 from billing_ai.kernel import clock, ids
 from billing_ai.work import claims
 from billing_ai.work.models import Lane, Leased
@@ -136,8 +137,6 @@ def replay(endpoint: WebhookEndpoint, actor: Actor, *, delivery_id: Any = None, 
     rows = rows.filter(pk=delivery_id) if delivery_id is not None else rows.filter(change__happened_at__gte=since)
     with transaction.atomic():
         chosen = list(rows.order_by("made_at", "pk").values_list("pk", flat=True)[:MOST_REPLAYED])
-        from django.db.models import F
-
         count = (
             WebhookDelivery.objects.filter(pk__in=chosen)
             .exclude(status=Leased.LEASED)
@@ -158,26 +157,46 @@ def replay(endpoint: WebhookEndpoint, actor: Actor, *, delivery_id: Any = None, 
 def deliver_due(limit: int = 20) -> int:
     """Send up to `limit` that are due. Gives how many were claimed."""
     rows = claims.claim(WebhookDelivery, limit, LEASE, of=lambda rows: rows.select_related("endpoint__client", "change"))
+    silent: set[Any] = set()
     for row in rows:
-        deliver(row)
+        if row.endpoint_id in silent:
+            _spare(row)
+        elif not deliver(row):
+            silent.add(row.endpoint_id)
+            _hold_back(row)
     return len(rows)
 
 
-def deliver(row: WebhookDelivery) -> None:
-    """One claimed delivery: done on any 2xx, stopped on 410, otherwise tried again later."""
+def _spare(row: WebhookDelivery) -> None:
+    """Not tried, and not counted as an attempt: its endpoint failed a moment ago, and others wait for their turn."""
+    WebhookDelivery.objects.filter(pk=row.pk).update(max_attempts=F("max_attempts") + 1)
+    row.max_attempts += 1
+    claims.put_back(row, pause(row.attempt), "its endpoint failed a moment ago")
+
+
+def _hold_back(failed: WebhookDelivery) -> None:
+    """What else is due at an endpoint that failed waits as long as the failed one, so that one dead endpoint does not hold up the living."""
+    until = claims.db_now() + pause(failed.attempt)
+    due = WebhookDelivery.objects.filter(endpoint_id=failed.endpoint_id, status=Leased.WAITING, not_before__lt=until)
+    due.update(not_before=until)
+
+
+def deliver(row: WebhookDelivery) -> bool:
+    """One claimed delivery: done on any 2xx, stopped on 410, otherwise tried again later. False when the endpoint failed."""
     endpoint = row.endpoint
     if not endpoint.is_active or not endpoint.client.is_active:
         claims.complete(row, "dropped", "its endpoint is not called any more")
-        return
+        return True
     if row.change.only_for_id is None and not reach.customers(endpoint.client).filter(pk=row.change.chargebee_customer_id).exists():
         claims.complete(row, "dropped", "the customer is not in reach of this client any more")
-        return
+        return True
     try:
         status = send(endpoint, body_of(row), str(row.pk))
     except (BadAddress, OSError, httpx.HTTPError, httpx.InvalidURL, seal.Erased) as error:
         row_reason = str(error) if isinstance(error, BadAddress) else f"it could not be reached ({type(error).__name__})"
+        WebhookDelivery.objects.filter(pk=row.pk).update(last_status=None)
         claims.put_back(row, pause(row.attempt), row_reason[:300])
-        return
+        return False
     WebhookDelivery.objects.filter(pk=row.pk).update(last_status=status)
     if 200 <= status < 300:
         claims.complete(row, delivered_at=clock.now(), reason="")
@@ -186,6 +205,8 @@ def deliver(row: WebhookDelivery) -> None:
         stop_endpoint(endpoint, Actor("system", "api", "api"), "it answered 410 Gone")
     else:
         claims.put_back(row, pause(row.attempt), f"it answered {status}")
+        return False
+    return True
 
 
 def body_of(row: WebhookDelivery) -> bytes:
@@ -240,9 +261,15 @@ def send(endpoint: WebhookEndpoint, body: bytes, delivery_id: str) -> int:
         "Billing-Delivery": delivery_id,
     }
     extensions = {"sni_hostname": host} if parts.scheme == "https" else {}
-    with http.client().stream("POST", target, content=body, headers=headers, extensions=extensions, timeout=10.0) as response:
+    with _caller().stream("POST", target, content=body, headers=headers, extensions=extensions, timeout=10.0) as response:
         # What the other side says beyond its status is of no interest, and could be endless.
         return response.status_code
+
+
+@lru_cache(maxsize=1)
+def _caller() -> httpx.Client:
+    # No connection is kept: addresses are shared between hosts, and one that was checked for one host's name must not serve another's.
+    return httpx.Client(limits=httpx.Limits(max_connections=32, max_keepalive_connections=0), follow_redirects=False)
 
 
 def _public_address(host: str, port: int) -> str:
