@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 export WEB_PORT SIMULATOR_PORT SMTP_PORT
 
-.PHONY: help install install-dev demo demo-reset tour test evals bench lint types format lock screenshots clean
+.PHONY: help install install-dev demo demo-reset tour test test-faults soak evals bench lint types format lock screenshots clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,12 @@ tour: install  ## the main job once, without a screen, hop by hop
 
 test: install-dev  ## everything: lint, types, unit, database, contracts, flows, browser
 	$(BIN)/python -m tests.gate
+
+test-faults: install-dev  ## faults on PostgreSQL and Redis of our own, those that take minutes too
+	CI=true $(BIN)/python -m pytest tests/faults -m "slow or not slow"
+
+soak: install-dev  ## traffic under chaos, then our books against the outside (MINUTES=10 SEED=7 BACKEND=postgresql|sqlite)
+	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),7) --backend $(or $(BACKEND),postgresql)
 
 evals: install-dev  ## churn on all public tables, the labelled drafts (minutes)
 	$(BIN)/python -m pytest tests/evals

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 def note_case(kind: str, case: Case, actor: Actor, data: Mapping[str, Any] | None = None) -> None:
     """Append what happened to a case."""
-    logger.info(kind, extra={"case_id": str(case.pk), "invoice_id": case.chargebee_invoice_id})
+    logger.info(kind, extra={"trace_id": case.trace_id, "case_id": str(case.pk), "invoice_id": case.chargebee_invoice_id})
     ledger.append(
         kind,
         actor=actor,
@@ -31,7 +31,8 @@ def note_case(kind: str, case: Case, actor: Actor, data: Mapping[str, Any] | Non
 
 def note_proposal(kind: str, proposal: Proposal, actor: Actor, data: Mapping[str, Any] | None = None) -> None:
     """Append what happened to a proposal, with the event, prompt and model behind it."""
-    logger.info(kind, extra={"proposal_id": str(proposal.pk), "action": proposal.action, "invoice_id": proposal.chargebee_invoice_id})
+    names = {"proposal_id": str(proposal.pk), "action": proposal.action, "invoice_id": proposal.chargebee_invoice_id}
+    logger.info(kind, extra={"trace_id": proposal.trace_id, **names})
     ledger.append(
         kind,
         actor=actor,

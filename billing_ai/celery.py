@@ -40,6 +40,8 @@ app.conf.update(
     task_soft_time_limit=200,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    # A full or read-only Redis refuses with an answer of its own; without this such an answer ends the worker.
+    broker_channel_error_retry=True,
     task_serializer="json",
     accept_content=["json"],
     timezone="UTC",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import services
+from tests.faults import servers as faults_servers
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -79,6 +80,7 @@ def main() -> int:
                 "tests",
                 "--ignore=tests/browser",
                 "--ignore=tests/bench",
+                "--ignore=tests/faults",
                 "--ignore=tests/evals/models",
                 "--ignore=tests/evals/churn",
             ],
@@ -89,6 +91,13 @@ def main() -> int:
             gate.run("database tests on PostgreSQL", [*pytest, *several, "tests/db", "tests/flows"], on_postgresql)
         else:
             gate.missing("database tests on PostgreSQL", database.said)
+        # These kill and restart servers, so that they start their own; one process, since they share them.
+        try:
+            faults_servers.look_for()
+        except faults_servers.Missing as missing:
+            gate.missing("faults on real servers", str(missing))
+        else:
+            gate.run("faults on real servers", [*pytest, "tests/faults"], on_sqlite)
         # The larger public table takes minutes: `make evals` has both.
         gate.run("churn on public data", [*pytest, "tests/evals/churn", "-k", "telco"], on_sqlite)
         gate.run("a real small model", [*pytest, "tests/evals/models"], on_sqlite)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
 """How soon work that a kill switch holds back asks again."""
+_APPROVER_DISABLED = Check(
+    "approval.approver_disabled", "deny", "The account of a person who approved this is disabled; someone else has to look at it."
+)
+"""An account is disabled because its owner has left or because it was taken over: what it approved and has not gone out is looked at again."""
 
 
 def judge(
@@ -101,6 +105,8 @@ def decide(asked: Subject, view: View, in_force: Rules, used_today: Mapping[str,
         checks.append(Check("draft.blocked", "person", "The text may not be sent as it is: someone has to mend it."))
     if moment == "execute":
         checks = _after_people(checks, asked.approvals_by_people, weighed.approvals_needed)
+        if asked.has_disabled_approver:
+            checks.append(_APPROVER_DISABLED)
     return Verdict(tuple(checks), cast("Literal['observe', 'assist', 'automate']", phase), weighed.approvals_needed, weighed.role_needed)
 
 

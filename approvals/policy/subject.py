@@ -47,6 +47,7 @@ class Subject:
     tags: tuple[str, ...] = ()
     approver_id: int | None = None
     approvals_by_people: int = 0
+    has_disabled_approver: bool = False
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -69,9 +70,9 @@ def of_proposal(proposal: Proposal, *, moment: Moment, channel: str = "", approv
     """The subject of a proposal, saved or not. Reads its decisions only before it is carried out."""
     case, revision = proposal.case, proposal.current
     findings = revision.findings if revision is not None else []
-    by_people = 0
+    approvers: dict[int, bool] = {}
     if moment == "execute" and revision is not None:
-        by_people = proposal.decisions.filter(kind="approve", by__isnull=False, revision=revision).values("by").distinct().count()
+        approvers = dict(proposal.decisions.filter(kind="approve", by__isnull=False, revision=revision).values_list("by", "by__is_active"))
     if not channel and revision is not None:
         channel = revision.channel
     return Subject(
@@ -94,5 +95,6 @@ def of_proposal(proposal: Proposal, *, moment: Moment, channel: str = "", approv
         currency=proposal.currency or case.currency,
         tags=tuple(str(tag) for tag in case.tags),
         approver_id=approver.pk if approver is not None else None,
-        approvals_by_people=by_people,
+        approvals_by_people=len(approvers),
+        has_disabled_approver=not all(approvers.values()),
     )

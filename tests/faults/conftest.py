@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
-from tests.faults.rig import Rig, Servers, running, servers
+from tests.faults.installed import Servers, servers
+from tests.faults.rig import Rig, running
 from tests.faults.servers import Missing
 
 
@@ -48,7 +49,7 @@ def rig(shared: Rig, capfd: Any) -> Iterator[Rig]:
 
 def heal(rig: Rig) -> None:
     """Every line open, no fault set, web, worker and beat there, and nothing else."""
-    for proxy in (rig.to_database, rig.to_redis, rig.to_chargebee, rig.to_mail):
+    for proxy in rig.proxies:
         proxy.let_through()
     rig.site.delete("/control/faults")
     rig.redis.thaw()

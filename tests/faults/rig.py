@@ -10,10 +10,8 @@ import base64
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,6 +26,7 @@ from django.db import connections
 
 from billing_ai import supervisor
 from billing_ai.kernel import clock
+from tests.faults.installed import OneMachine, Servers
 from tests.faults.proxy import Proxy
 from tests.faults.servers import Postgres, Redis
 from tests.simulator.running import RunningSimulator, running_simulator
@@ -49,73 +48,32 @@ def until(what: str, look: Callable[[], Found | None], seconds: float = PATIENCE
         time.sleep(0.1)
 
 
-class Servers:
-    """PostgreSQL with a migrated template, and Redis: made once, used by many rigs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.postgres, self.redis = Postgres(folder / "postgres"), Redis(folder)
-        self._number = 0
-        self.postgres.start()
-        self.redis.start()
-        self.postgres.run("CREATE DATABASE template_billing")
-        env = self.environment(self.postgres.url("template_billing"))
-        both = (
-            "import django; django.setup(); from django.core.management import call_command as do; do('migrate', verbosity=0); do('seed')"
-        )
-        done = subprocess.run([sys.executable, "-c", both], cwd=supervisor.ROOT, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def environment(self, database_url: str) -> dict[str, str]:
-        """Of a command beside the rig."""
-        var_dir = self.folder / "var-commands"
-        var_dir.mkdir(exist_ok=True)
-        broker = supervisor.Broker(self.redis.url, "")
-        return supervisor.environment(supervisor.Ports(1, 1, 1), broker, var_dir) | {"DATABASE_URL": database_url}
-
-    def new_database(self) -> str:
-        """A migrated and seeded database; its name."""
-        self._number += 1
-        name = f"faults_{os.getpid()}_{self._number}"
-        self.postgres.run(f"CREATE DATABASE {name} TEMPLATE template_billing")
-        return name
-
-    def close(self) -> None:
-        """End both."""
-        self.redis.kill()
-        self.postgres.stop(signal.SIGQUIT)
-
-
-@contextlib.contextmanager
-def servers() -> Iterator[Servers]:
-    """Both servers in a folder of their own, which is gone afterwards. Raises Missing."""
-    folder = Path(tempfile.mkdtemp(prefix="billing-ai-faults-"))
-    folder.chmod(0o755)  # PostgreSQL may run as another user
-    made = None
-    try:
-        made = Servers(folder)
-        yield made
-    finally:
-        if made is not None:
-            made.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 class Rig:
     """One running system. `start` and `end` take a process's name: web, worker, beat, or a second one of them."""
 
+    postgres: Postgres
+    redis: Redis
+    to_database: Proxy
+    to_redis: Proxy
+
     def __init__(
-        self, held: Servers, site: RunningSimulator, var_dir: Path, web_port: int, *, settings: dict[str, str] | None = None
+        self, held: Servers | OneMachine, site: RunningSimulator, var_dir: Path, web_port: int, *, settings: dict[str, str] | None = None
     ) -> None:
-        self.servers, self.postgres, self.redis, self.site, self.var_dir = held, held.postgres, held.redis, site, var_dir
-        self.name = held.new_database()
-        self.to_database, self.to_redis = Proxy(self.postgres.port), Proxy(self.redis.port)
+        self.site, self.var_dir, self.has_servers = site, var_dir, isinstance(held, Servers)
+        name = held.new_database(var_dir)
         self.to_chargebee, self.to_mail = Proxy(int(site.base_url.rsplit(":", 1)[1])), Proxy(site.smtp_port)
+        self.proxies = [self.to_chargebee, self.to_mail]
+        self.database_url, url, broker_url = f"sqlite:///{name}", "", ""
+        if isinstance(held, Servers):
+            self.postgres, self.redis = held.postgres, held.redis
+            self.to_database, self.to_redis = Proxy(self.postgres.port), Proxy(self.redis.port)
+            self.proxies += [self.to_database, self.to_redis]
+            self.database_url, url = self.postgres.url(name), self.postgres.url(name, self.to_database.port)
+            broker_url = f"redis://127.0.0.1:{self.to_redis.port}/0"
         self.web_port = web_port
         ports = supervisor.Ports(self.web_port, self.to_chargebee.port, self.to_mail.port)
-        broker = supervisor.Broker(f"redis://127.0.0.1:{self.to_redis.port}/0", "")
-        self.env = supervisor.environment(ports, broker, var_dir) | {
-            "DATABASE_URL": self.postgres.url(self.name, self.to_database.port),
+        self.env = supervisor.environment(ports, supervisor.Broker(broker_url, ""), var_dir) | {
+            "DATABASE_URL": url,
             "SECONDS_BETWEEN_SWEEPS": "1",
             "SEND_DELAY_SECONDS": "0",
             "CHARGEBEE_RATE_PER_MINUTE": "100000",
@@ -184,7 +142,7 @@ class Rig:
     def pool(self, name: str) -> list[int]:
         """The pool's children of a worker. Linux only."""
         parent = self.child(name).process.pid
-        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=True).stdout
+        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False).stdout
         return [int(pid) for pid in found.split()]
 
     def stop(self) -> None:
@@ -194,7 +152,7 @@ class Rig:
                 os.killpg(child.process.pid, signal.SIGCONT)
                 os.killpg(child.process.pid, signal.SIGKILL)
         self.group.stop()
-        for proxy in (self.to_database, self.to_redis, self.to_chargebee, self.to_mail):
+        for proxy in self.proxies:
             proxy.close()
         self.http.close()
 
@@ -350,6 +308,8 @@ def _text(value: Any) -> str:
 
 AUTH = {"Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), "Content-Type": "application/json"}
 _USED: set[str] = set()
+_SQLITE = {"transaction_mode": "IMMEDIATE", "timeout": 60}
+"""Django's settings of this process may be PostgreSQL's."""
 
 
 @contextlib.contextmanager
@@ -358,7 +318,8 @@ def database(url: str) -> Iterator[None]:
     held = connections.settings["default"]
     before = dict(held)
     connections["default"].close()
-    mine = environ.Env.db_url_config(url) | {"CONN_MAX_AGE": 0, "TEST": before["TEST"], "OPTIONS": {}}
+    mine = environ.Env.db_url_config(url) | {"CONN_MAX_AGE": 0, "TEST": before["TEST"]}
+    mine["OPTIONS"] = dict(_SQLITE) if url.startswith("sqlite") else {}
     held.clear()
     held.update({name: value for name, value in before.items() if name not in ("ENGINE", "OPTIONS")} | mine)
     held["CONN_HEALTH_CHECKS"] = True
@@ -374,7 +335,11 @@ def database(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running(
-    held: Servers, *, parts: tuple[str, ...] = ("web", "worker", "beat"), settings: dict[str, str] | None = None, **simulator: Any
+    held: Servers | OneMachine,
+    *,
+    parts: tuple[str, ...] = ("web", "worker", "beat"),
+    settings: dict[str, str] | None = None,
+    **simulator: Any,
 ) -> Iterator[Rig]:
     """A rig for the block; this process's clock and database are the rig's."""
     var_dir = Path(tempfile.mkdtemp(prefix="rig-", dir=held.folder))
@@ -388,7 +353,7 @@ def running(
         rig = Rig(held, site, var_dir, web_port, settings=settings)
         try:
             rig.to_office_hours()
-            with database(held.postgres.url(rig.name)):
+            with database(rig.database_url):
                 for name in parts:
                     rig.start(name)
                 rig.wait_ready()

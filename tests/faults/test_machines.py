@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 from agents.models import AgentRun
 from approvals.models import ExecutionAttempt, Proposal
@@ -117,19 +119,31 @@ def test_the_broker_is_frozen(rig: Rig) -> None:
     until("all of it", lambda: not Event.objects.filter(chargebee_customer_id=customer["id"], status__in=["waiting", "leased"]).exists())
 
 
-def test_the_broker_is_full(rig: Rig) -> None:
-    # given a broker without room, which says so
+def test_the_broker_is_full_or_evicts(rig: Rig) -> None:
+    # given a wake-up that nobody has taken yet, in a broker that then has no room and says so to whoever acknowledges or publishes
+    rig.freeze("worker")
+    customer = rig.customer()
+    invoice_id = rig.fail(customer)
     client = rig.redis.client()
+    until("the wake-up is published", lambda: client.llen("billing-ai:celery"))
+    had_failed = rig.log("web").read_text().count("wake.failed")
     client.config_set("maxmemory-policy", "noeviction")
     client.config_set("maxmemory", 1)
-    customer = rig.customer()
     try:
-        invoice_id = rig.fail(customer)
-        until("the event is stored", lambda: Event.objects.filter(chargebee_customer_id=customer["id"]).exists())
-        until("the wake-up has failed", lambda: "wake.failed" in rig.log("web").read_text())
+        rig.thaw("worker")
+        assert rig.post(webhook("ev_full", customer["id"])).status_code == 200
+        until("a wake-up has failed", lambda: rig.log("web").read_text().count("wake.failed") > had_failed)
+        until("the worker has met it", lambda: "OutOfMemoryError" in rig.log("worker").read_text())
+        # when it makes room by forgetting what it held
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        with contextlib.suppress(OutOfMemoryError):
+            client.set("one more", "")
+        assert client.dbsize() == 0
     finally:
         client.config_set("maxmemory", 0)
+    # then the same worker, which the refusal has not ended, does what waits
     rig.proposal(invoice_id, "send_message")
+    assert rig.child("worker").process.poll() is None
 
 
 def test_the_broker_dies_and_comes_back_empty(rig: Rig) -> None:
@@ -154,7 +168,7 @@ def test_the_database_restarts_at_once(rig: Rig) -> None:
     rig.proposal(invoice_id, "send_message")
     other = rig.fail(rig.customer())
     rig.proposal(other, "send_message")
-    assert Entry.objects.filter(kind="case.opened", invoice_id__in=[invoice_id, other]).count() == 2
+    assert Entry.objects.filter(kind="case.opened", chargebee_invoice_id__in=[invoice_id, other]).count() == 2
 
 
 @pytest.mark.slow
