@@ -17,9 +17,10 @@ from approvals import states
 from approvals.actions import ACTIONS
 from approvals.actions.contract import Absent, Action, CannotTell, Done, Part, Request, StillGoing
 from approvals.aftermath import after_end
+from approvals.contacts import note_contact
 from approvals.contract import Check
 from approvals.ledger_notes import note_proposal
-from approvals.models import Contact, Execution, ExecutionAttempt, Proposal
+from approvals.models import Execution, ExecutionAttempt, Proposal
 from approvals.policy import gate, limits, retry_ledger
 from audit import seal
 from audit.actor import Actor, acting
@@ -137,6 +138,7 @@ def _begin(execution: Execution, request: Request) -> int | None:
         held.status, held.first_sent_at = Execution.EXECUTING, held.first_sent_at or now
         held.lease_until, held.settle_after = now + LEASE, now + LEASE
         held.request = dict(request.values)
+        held.to_mark = str(request.values.get("to_mark", ""))
         if request.sealed is not None and held.sealed_request is None:
             held.sealed_request = seal.seal(proposal.chargebee_customer_id, json.dumps(dict(request.sealed), ensure_ascii=False))
         held.save()
@@ -207,15 +209,8 @@ def _finish(held: Execution, proposal: Proposal, outcome: str, *, done: Done | N
         reason=reason,
         data={"settled_by": settled_by, **({"reference": done.reference} if done else {})},
     )
-    if held.action == "send_message" and to == states.DONE:
-        Contact.objects.get_or_create(
-            execution=held,
-            defaults={
-                "chargebee_customer_id": proposal.chargebee_customer_id,
-                "case": proposal.case,
-                "channel": str(held.request.get("channel", "email")),
-            },
-        )
+    if to == states.DONE:
+        note_contact(held, proposal)
     if held.action == "collect_payment":
         retry_ledger.use(held, str(held.result.get("transaction_id", "")))
     if outcome == Execution.FAILED:

@@ -16,9 +16,10 @@ from django.db import transaction
 from approvals import states
 from approvals.case_facts import planned_retry
 from approvals.companions import hold_native_dunning
+from approvals.contacts import note_contact
 from approvals.contract import Words
 from approvals.ledger_notes import note_proposal
-from approvals.models import Contact, Decision, Execution, Proposal, Revision
+from approvals.models import Decision, Execution, Proposal, Revision
 from approvals.people import Refused, Role, role_of
 from approvals.policy import gate
 from approvals.revisions import new_revision, read_words, sealed_draft_findings
@@ -218,11 +219,8 @@ def settle_unknown(proposal_id: UUID, user: User, *, happened: bool, note: str) 
         execution.status = Leased.DONE if happened else Execution.FAILED
         execution.settled_by, execution.finished_at, execution.reason = f"person:{user.pk}", clock.now(), note
         execution.save()
-        if happened and proposal.action == "send_message":
-            # It reached the customer, so it counts as a contact.
-            channel = str(execution.request.get("channel", "email"))
-            defaults = {"chargebee_customer_id": proposal.chargebee_customer_id, "case": proposal.case, "channel": channel}
-            Contact.objects.get_or_create(execution=execution, defaults=defaults)
+        if happened:
+            note_contact(execution, proposal)
         _decide(proposal, _current(proposal), "settle", user, role, facts_hash=proposal.facts_hash, note=note)
         states.move(
             proposal, states.DONE if happened else states.FAILED, person(user), user=user, reason=note, kind="proposal.settled_by_person"

@@ -59,6 +59,7 @@ VARIABLES: dict[str, str] = {
     "SMS_ACCOUNT": "Twilio's account SID",
     "SMS_TOKEN": "Twilio's token",
     "SMS_FROM": "the sending number",
+    "SMS_KEYWORDS": "who answers STOP and HELP: ours (the provider's own answers to keywords are switched off) or provider",
     "ZENDESK_URL": "https://acme.zendesk.com ; absent: no help desk",
     "ZENDESK_USER": "agent's e-mail with /token",
     "ZENDESK_TOKEN": "Zendesk's API token",

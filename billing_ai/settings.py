@@ -203,6 +203,9 @@ SMS_API_URL = address("SMS_API_URL", _SIMULATOR)
 SMS_ACCOUNT = values.get("SMS_ACCOUNT", "" if IS_PRODUCTION else "AC-simulator")
 SMS_TOKEN = values.get("SMS_TOKEN", "" if IS_PRODUCTION else "simulator")
 SMS_FROM = values.get("SMS_FROM", "" if IS_PRODUCTION else "+15005550006")
+SMS_KEYWORDS = values.get("SMS_KEYWORDS") or "ours"
+if SMS_KEYWORDS not in ("ours", "provider"):
+    raise ImproperlyConfigured("SMS_KEYWORDS is ours or provider")
 ZENDESK_URL = address("ZENDESK_URL", f"{_SIMULATOR}/zendesk" if _SIMULATOR else "")
 ZENDESK_USER = values.get("ZENDESK_USER", "" if IS_PRODUCTION else "agent@northwind.example/token")
 ZENDESK_TOKEN = values.get("ZENDESK_TOKEN", "" if IS_PRODUCTION else "simulator")

@@ -1,4 +1,4 @@
-"""Answer HELP to a text message with who we are and how to stop. The same words for everyone, so there is nothing to draft."""
+"""What answers a customer's own text message: HELP with who we are and how to stop, STOP with one confirmation. Fixed words, nothing to draft."""
 
 from __future__ import annotations
 
@@ -13,46 +13,52 @@ from approvals.contract import Check
 from approvals.models import Execution, Proposal, Revision
 from approvals.policy import consent
 from approvals.policy.contact import contact_checks
+from approvals.policy.contact_rules import CONFIRMATION, REPLY
 from billing_ai.integrations import ports, registry
 from billing_ai.integrations.chargebee import reads
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import Terminal, Unknown
 
 KEPT_FOR = timedelta(hours=24)
-"""An answer that could not be given by then is not given any more."""
+"""An answer to HELP that could not be given by then is not given any more. A confirmation has its own rule, of minutes."""
 
 
 @dataclass(frozen=True)
-class AnswerHelp:
-    """One text message, in answer to the customer's own; it does not use up what the rule of frequency allows."""
+class TextReply:
+    """One text message in answer to the customer's own; `kind` is the contact that it counts as, which no rule of frequency counts."""
 
-    key: str = "answer_help"
-    label: str = "Answer HELP"
+    key: str
+    label: str
+    kind: str
+    does: str
+    words: str
     moves_money: bool = False
     channel: str = "sms"
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""
-        return "Answers the customer's HELP by text message: who writes, where to ask, how to stop."
+        return self.does
 
     def look_again(self, proposal: Proposal, revision: Revision) -> Look:
-        """The customer has a number and has not opted out meanwhile."""
-        customer = reads.retrieve_customer(proposal.chargebee_customer_id)
-        checks = [
-            check
-            for check in contact_checks(proposal.chargebee_customer_id, "sms", "reply", clock.now(), proposal_id=str(proposal.pk))
-            if check.outcome == "deny"
-        ]
-        checks.append(consent.address_check("sms", customer.phone))
-        if not customer.phone:
+        """The number is the one that asked, and the rules allow this kind of answer at this minute."""
+        number = reads.retrieve_customer(proposal.chargebee_customer_id).phone
+        now = clock.now()
+        allowed = contact_checks(proposal.chargebee_customer_id, "sms", self.kind, now, proposal_id=str(proposal.pk))
+        checks = [check for check in allowed if check.outcome == "deny"]
+        asked_from = str(revision.payload.get("mark", ""))
+        if not number:
             checks.append(Check("look.no_phone", "deny", "The customer has no phone number any more."))
-        if clock.now() - proposal.created_at > KEPT_FOR:
-            checks.append(Check("look.too_late", "deny", "The customer asked more than a day ago."))
-        return Look(tuple(checks), customer.phone)
+        elif asked_from and asked_from != consent.address_mark("sms", number):
+            checks.append(Check("look.other_phone", "deny", "The customer has another phone number by now."))
+        if self.kind != CONFIRMATION:
+            checks.append(consent.address_check("sms", number))
+            if now - proposal.created_at > KEPT_FOR:
+                checks.append(Check("look.too_late", "deny", "The customer asked more than a day ago."))
+        return Look(tuple(checks), number)
 
     def freeze(self, proposal: Proposal, revision: Revision, look: Look, key: str) -> Request:
         """The vendor's own words."""
-        text = f"{settings.VENDOR_NAME}: messages about your invoices. Questions: {settings.SUPPORT_EMAIL}. Reply STOP to end messages."
+        text = self.words.format(vendor=settings.VENDOR_NAME, support=settings.SUPPORT_EMAIL)
         values = {
             "channel": "sms",
             "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
@@ -82,4 +88,17 @@ def _message(request: Request) -> ports.OutgoingSms:
     return ports.OutgoingSms(str(request.sealed["to"]), str(request.sealed["text"]))
 
 
-ACTION = AnswerHelp()
+HELP = TextReply(
+    key="answer_help",
+    label="Answer HELP",
+    kind=REPLY,
+    does="Answers the customer's HELP by text message: who writes, where to ask, how to stop.",
+    words="{vendor}: messages about your invoices. Questions: {support}. Reply STOP to end messages.",
+)
+CONFIRM_STOP = TextReply(
+    key="confirm_opt_out",
+    label="Confirm STOP",
+    kind=CONFIRMATION,
+    does="Confirms by one text message that there will be no more of them.",
+    words="{vendor}: you will get no more text messages from us. Questions: {support}. Reply START to get them again.",
+)

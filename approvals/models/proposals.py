@@ -143,6 +143,9 @@ class Execution(Leased):
     idempotency_key = models.CharField(max_length=64)
     request = models.JSONField(default=dict, help_text="the frozen request, without words or names")
     sealed_request = models.BinaryField(null=True, help_text="the frozen words, under the customer's own key")
+    to_mark = models.CharField(
+        max_length=64, blank=True, default="", help_text="keyed mark of the number texted: by it an answer finds its customer"
+    )
     first_sent_at = models.DateTimeField(null=True, blank=True)
     settle_after = models.DateTimeField(null=True, blank=True)
     settled_by = models.CharField(max_length=60, blank=True, default="", help_text="answer, look-up or a person")
@@ -157,6 +160,7 @@ class Execution(Leased):
                 fields=["status", "settle_after"], name="execution_unsettled", condition=models.Q(status__in=["executing", "unknown"])
             ),
             models.Index(fields=["-finished_at"], name="execution_newest"),
+            models.Index(fields=["to_mark"], name="execution_by_mark", condition=~models.Q(to_mark="")),
         ]
 
     def __str__(self) -> str:

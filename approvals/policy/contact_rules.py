@@ -15,7 +15,8 @@ from approvals.policy.rules import MissingRule, Rules
 
 CHANNELS = ("email", "sms", "call")
 CONFIRMATION = "opt_out_confirmation"
-NOT_COUNTED = frozenset({CONFIRMATION, "reply", "receipt"})
+REPLY = "reply"
+NOT_COUNTED = frozenset({CONFIRMATION, REPLY, "receipt"})
 """Kinds of contact that answer the customer's own word or deed: they do not use up what the frequency rule allows."""
 CONVERSATION = "conversation"
 _PAUSES = {
@@ -94,11 +95,16 @@ class Question:
 
 
 def may_contact(question: Question, facts: ContactFacts, rules: Rules) -> tuple[Check, ...]:
-    """All checks. When some ask to wait, each of them carries the one next minute that satisfies all."""
+    """All checks. When some ask to wait, each of them carries the one next minute that satisfies all.
+
+    An answer to the customer's own message is asked of consent and the suppression list only: it is no dunning, and waits for no hour.
+    """
     if question.channel not in CHANNELS:
         return (Check("contact.channel", "deny", f"“{question.channel}” is no channel we know."),)
     if question.kind == CONFIRMATION:
         return _confirmation(question, facts, rules)
+    if question.kind == REPLY:
+        return (_reachable(question, facts), _consent(question, facts), _listed(question, facts))
     checks = [_reachable(question, facts), _consent(question, facts)]
     checks += _held(question, facts)
     checks.append(_promotion(question, rules))
@@ -162,15 +168,15 @@ def _on(word: Word) -> str:
 
 
 def _held(question: Question, facts: ContactFacts) -> list[Check]:
+    return [_listed(question, facts), *_standing_still(facts, question.at, question.channel)]
+
+
+def _listed(question: Question, facts: ContactFacts) -> Check:
+    rule = "contact.suppressed"
     listed = [one for one in facts.suppressed if one.kind not in _PAUSES and one.holds(question.channel, question.at)]
-    checks = [
-        Check(
-            "contact.suppressed", "deny", f"The customer is on the list of those not to be contacted ({listed[0].kind.replace('_', ' ')})."
-        )
-        if listed
-        else Check("contact.suppressed", "allow", "The customer is not on the suppression list.")
-    ]
-    return checks + _standing_still(facts, question.at, question.channel)
+    if not listed:
+        return Check(rule, "allow", "The customer is not on the suppression list.")
+    return Check(rule, "deny", f"The customer is on the list of those not to be contacted ({listed[0].kind.replace('_', ' ')}).")
 
 
 def _standing_still(facts: ContactFacts, moment: datetime, channel: str) -> list[Check]:

@@ -14,7 +14,16 @@ from billing_ai.simulator.running import TimeKeeper
 from billing_ai.simulator.site import Site, public
 from billing_ai.simulator.webhooks import Webhooks
 
-_KNOBS = ("hold_webhooks", "duplicate_share", "late_share", "shuffle", "rate_limit", "event_list_lag_seconds", "dunning_final_action")
+_KNOBS = (
+    "hold_webhooks",
+    "duplicate_share",
+    "late_share",
+    "shuffle",
+    "rate_limit",
+    "event_list_lag_seconds",
+    "dunning_final_action",
+    "answers_keywords",
+)
 
 
 class Control:
@@ -69,10 +78,12 @@ class Control:
         return web.json_response({"sms": self._site.store.find("sms", where, values, order="seq DESC", limit=_limit(request))})
 
     async def reply(self, request: web.Request) -> web.Response:
-        """The customer answers: `{"from": "+49…", "to": "+1…", "body": "STOP"}`."""
+        """The customer answers: `{"from": "+49…", "to": "+1…", "body": "STOP"}`. With `url` and `token` also the request that passes it on."""
         told = await _json(request)
         with self._site.store.writing():
-            return web.json_response(phone.keep(self._site, told.get("to", ""), told["from"], told["body"], "inbound"))
+            message = phone.keep(self._site, told.get("to", ""), told["from"], told["body"], "inbound")
+        webhook = phone.signed_webhook(message, told["url"], told["token"]) if "url" in told else None
+        return web.json_response(message | ({"webhook": webhook} if webhook else {}))
 
     async def tickets(self, request: web.Request) -> web.Response:
         found = self._site.store.find("ticket", order="seq DESC", limit=_limit(request))

@@ -68,6 +68,7 @@ PREPARED: dict[str, Prepared] = {
     ),
     "alert": Prepared(look={"customer.retrieve"}, act=set(), look_up=set(), payload=lambda: {"subject": "Uses less", "priority": "high"}),
     "answer_help": Prepared(look={"customer.retrieve"}, act=set(), look_up=set()),
+    "confirm_opt_out": Prepared(look={"customer.retrieve"}, act=set(), look_up=set()),
     # What goes to a CRM sends nothing to Chargebee.
     "call_task": Prepared(look=LOOK, act=set(), look_up=set(), payload=lambda: {"subject": "Call them", "due_in_days": 1}),
     "crm_task": Prepared(look=LOOK, act=set(), look_up=set(), payload=lambda: {"subject": "Look at them", "due_in_days": 3}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,16 +60,18 @@ class World:
         user.groups.add(Group.objects.get(name=name))
         return user
 
-    def customer(self, language: str = "", gateway: str = "") -> dict[str, Any]:
+    def customer(
+        self, language: str = "", gateway: str = "", *, fits: Callable[[dict[str, Any]], bool] = lambda row: True
+    ) -> dict[str, Any]:
         """A customer in Europe (where it is office hours) who owes nothing yet and whom no test has used.
 
         `gateway`: for tests of one decline, since not every gateway has a code of its own for each. Without it the next customer is taken,
-        so that the flows are run across all gateways.
+        so that the flows are run across all gateways. `fits` says what else has to hold.
         """
         for row in self.site.get("/control/customers", limit=500)["customers"]:
             is_near = row["billing_address"]["country"] in _EUROPE and row["locale"].startswith(language)
             is_near = is_near and gateway in ("", (row.get("payment_method") or {}).get("gateway"))
-            if is_near and not row["open_invoice_ids"] and row["id"] not in _USED and row["truth"]:
+            if is_near and not row["open_invoice_ids"] and row["id"] not in _USED and row["truth"] and fits(row):
                 _USED.add(row["id"])
                 self.mine.add(row["id"])
                 return dict(row)

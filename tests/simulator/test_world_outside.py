@@ -84,6 +84,7 @@ def test_messages_reach_the_phone_until_stopped(simulator: RunningSimulator) -> 
     assert [message["sid"] for message in listed] == [sent.json()["sid"]]
     assert "Please pay" in simulator.http.get(f"{simulator.base_url}/phone/{number}").text
 
+    simulator.post("/control/settings", answers_keywords=True)
     simulator.post("/control/sms/reply", **{"from": number, "to": "+15005550006", "body": "Stop"})
     refused = simulator.http.post(url, data=form, auth=("AC1", "token"))
     assert (refused.status_code, refused.json()["code"]) == (400, 21610)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -144,8 +144,10 @@ class Breach:
 def breaches(seen: Seen, said: Iterable[Said], limits: Limits, approvals: Approvals) -> list[Breach]:
     """Every breach, by rule, customer or invoice, and moment."""
     words = list(said)
+    found = _confirmations(seen, words)
+    # What answers the customer's own STOP is held against the rule about it and against no other.
+    seen = replace(seen, messages=[message for message in seen.messages if message not in _answers(seen, words)])
     ours = [payment for payment in seen.payments if _is_ours(payment, seen.calls)]
-    found: list[Breach] = []
     found += _hours_and_days_off(seen, limits)
     found += _frequency(seen, words, limits)
     found += _stops(seen, ours, words)
@@ -156,6 +158,34 @@ def breaches(seen: Seen, said: Iterable[Said], limits: Limits, approvals: Approv
     found += _people(ours, limits, approvals)
     found += _after_payment(seen, ours)
     return found
+
+
+def _answers(seen: Seen, words: list[Said]) -> list[Message]:
+    """The first text message within five minutes after each STOP."""
+    answers = []
+    for word in words:
+        if word.what == "opt out" and word.channel == "sms":
+            after = [
+                message
+                for message in seen.messages
+                if (message.customer, message.channel) == (word.customer, "sms") and message.at >= word.since
+            ]
+            answers += [message for message in after[:1] if message.at - word.since <= timedelta(minutes=5)]
+    return answers
+
+
+def _confirmations(seen: Seen, words: list[Said]) -> list[Breach]:
+    """Each STOP is confirmed, unless everything was stopped just then; a second message would be one after an opt-out."""
+    confirmed = {message.customer for message in _answers(seen, words)}
+    stopped = [word for word in words if word.what == "stopped"]
+    return [
+        Breach("STOP was not confirmed", word.customer, word.since)
+        for word in words
+        if word.what == "opt out"
+        and word.channel == "sms"
+        and word.customer not in confirmed
+        and not any(one.since <= word.since and (one.until is None or word.since < one.until) for one in stopped)
+    ]
 
 
 def by_rule(found: Iterable[Breach]) -> dict[str, int]:

@@ -24,7 +24,6 @@ from approvals.people import Refused
 from approvals.policy import consent, rollout
 from billing_ai.facts.queries import facts_hash
 from billing_ai.inbox import intake, routing
-from billing_ai.inbox.replies import twilio_signature
 from billing_ai.integrations.chargebee import reads
 from billing_ai.kernel import clock
 from tests.flows.conftest import World
@@ -202,20 +201,16 @@ class Month:
         self._said("opt out", customer, now, channel="email")
 
     def _texts_stop(self, customer: str, now: datetime) -> None:
-        """STOP, in whatever case, to the number of ours; the provider passes it on, signed."""
+        """STOP, in whatever case, to the number of ours; the simulated provider passes it on, signed."""
         (told,) = self.world.site.get("/control/customers", id=customer)["customers"]
         texts = self.world.site.get("/control/sms", customer_id=customer, limit=1)["sms"]
-        if not texts:
+        if not texts or any(one.what == "opt out" and (one.customer, one.channel) == (customer, "sms") for one in self.said):
             return
-        form = {
-            "From": told["phone"],
-            "To": texts[0]["from"],
-            "Body": self.chance.choice(("STOP", "stop", "Unsubscribe.")),
-            "MessageSid": f"SM{now:%s}",
-        }
-        signature = twilio_signature(f"{settings.PUBLIC_URL}/webhooks/sms/", form)
+        message = {"from": told["phone"], "to": settings.SMS_FROM, "body": self.chance.choice(("STOP", "stop", "Unsubscribe."))}
+        where = {"url": f"{settings.PUBLIC_URL}/webhooks/sms/", "token": settings.SMS_TOKEN}
+        webhook = self.world.site.post("/control/sms/reply", **message, **where)["webhook"]
         answer = Client().post(
-            "/webhooks/sms/", urlencode(form), content_type="application/x-www-form-urlencoded", headers={"X-Twilio-Signature": signature}
+            "/webhooks/sms/", urlencode(webhook["form"]), content_type="application/x-www-form-urlencoded", headers=webhook["headers"]
         )
         assert answer.status_code == 200, answer.content
         self._said("opt out", customer, now, channel="sms")
