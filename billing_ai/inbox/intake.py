@@ -32,6 +32,7 @@ def read_envelope(raw: Any) -> EventEnvelope:
 def store(envelope: EventEnvelope, *, body_sha256: str, found_by: str = "webhook") -> bool:
     """Insert the event unless its id is known. True when it is new. Types that nothing wants are stored as ignored."""
     now = clock.now()
+    due_at = _moment(now)
     wanted = envelope.is_handled and not envelope.is_test
     reason = "" if wanted else ("a test from Chargebee's console" if envelope.is_test else f"nothing here acts on {envelope.event_type}")
     if envelope.oddities:
@@ -39,8 +40,8 @@ def store(envelope: EventEnvelope, *, body_sha256: str, found_by: str = "webhook
     row: list[Any] = [
         envelope.id,
         envelope.event_type,
-        _moment(envelope.occurred_at or now),
-        _moment(now),
+        _moment(envelope.occurred_at) if envelope.occurred_at else due_at,
+        due_at,
         envelope.source[:30],
         envelope.api_version[:10],
         found_by,
@@ -50,7 +51,7 @@ def store(envelope: EventEnvelope, *, body_sha256: str, found_by: str = "webhook
         ids.new_trace_id(),
         Leased.WAITING if wanted else Event.IGNORED,
         Lane.PAYMENT if envelope.event_type in _PAYMENTS else Lane.NEWS,
-        _moment(now),
+        due_at,
         0,
         8,
         reason[:500],

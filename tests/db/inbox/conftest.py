@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 
 USER, OLD, NEW = "chargebee", "the-old-password", "the-new-password"
@@ -32,6 +33,16 @@ def event(event_id: str = "ev_1", event_type: str = "payment_failed", **more: An
         },
         **more,
     }
+
+
+class Refusing:
+    """Middleware that lets nothing through."""
+
+    def __init__(self, get_response: Any) -> None:
+        """As Django calls it."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(status=403)
 
 
 class Chargebee:

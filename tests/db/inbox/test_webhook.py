@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from django.core.wsgi import get_wsgi_application
 from django.db import InterfaceError, OperationalError, connection, connections
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
 from billing_ai.inbox import intake, views
+from billing_ai.inbox.door import with_door
 from billing_ai.inbox.models import Event
 from billing_ai.kernel import clock
 from billing_ai.work import wake as waking
@@ -267,13 +271,66 @@ def test_a_database_that_is_away_is_503(chargebee: Chargebee, woken: list[str], 
 
     with monkeypatch.context() as patch:
         patch.setattr(intake, "store", away)
-        patch.setattr(views, "connection", SimpleNamespace(close=lambda: closed.append(True)))
+        patch.setattr(views, "connection", SimpleNamespace(connection=None, close=lambda: closed.append(True)))
         response = chargebee.post()
     assert refusal(response) == (503, "database_away")
     assert closed == [True]
     assert_nothing_happened(woken)
     # and when it is back, the same event is new
     assert chargebee.post().json() == {"received": "ev_1", "new": True}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="a file has no connection that could be lost")
+def test_a_kept_connection_that_died_meanwhile_costs_no_event(chargebee: Chargebee, woken: list[str]) -> None:
+    # given a connection from an earlier request, which the server has ended since
+    connection.ensure_connection()
+    dead = connection.connection
+    assert dead is not None
+    with connection.copy().cursor() as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [dead.info.backend_pid])
+        other.connection.close()
+    # when an event comes
+    response = chargebee.post()
+    # then it is stored over a new one
+    assert (response.status_code, response.json()) == (200, {"received": "ev_1", "new": True})
+    assert Event.objects.get().status == "waiting"
+    assert connection.connection is not dead
+    assert woken == ["inbox.process"]
+
+
+def test_the_row_is_one_statement_that_commits_itself(chargebee: Chargebee, woken: list[str]) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        chargebee.post()
+    assert [query["sql"].split(" ", 3)[:3] for query in asked] == [["INSERT", "INTO", "inbox_event"]]
+
+
+# -- through the door of the web process --------------------------------------------------------------------------------------------------
+
+
+def through(application: Any, path: str, body: bytes, auth: str) -> tuple[str, dict[str, str], bytes]:
+    told: list[Any] = []
+    environ = RequestFactory().post(path, body, content_type="application/json", headers={"authorization": auth}).environ
+    answer = application(environ, lambda status, headers: told.extend((status, dict(headers))))
+    whole = b"".join(answer)
+    answer.close()
+    return told[0], told[1], whole
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_door_takes_webhooks_past_the_middleware_and_nothing_else(chargebee: Chargebee, woken: list[str], settings: Any) -> None:
+    settings.MIDDLEWARE = ["tests.db.inbox.conftest.Refusing"]
+    application = with_door(get_wsgi_application())
+    raw = json.dumps(event()).encode()
+    # a webhook is accepted as ever, and a wrong one refused as ever
+    status, _, answer = through(application, "/webhooks/chargebee/", raw, basic())
+    assert (status, json.loads(answer)) == ("200 OK", {"received": "ev_1", "new": True})
+    assert through(application, "/webhooks/chargebee/", raw, basic(password="guessed"))[0] == "401 Unauthorized"
+    assert through(application, "/webhooks/chargebee/guess/", raw, basic())[0] == "404 Not Found"
+    # and everything else still meets what stands before it
+    for path in ("/", "/console/", "/webhooks/sms/", "/webhooks/chargebee"):
+        assert through(application, path, raw, basic())[0] == "403 Forbidden", path
+    assert Event.objects.count() == 1
 
 
 # -- many at once, and without a broker ------------------------------------------------------------------------------------------------------
@@ -358,6 +415,28 @@ def test_a_frozen_broker_holds_up_no_answer_and_many_wake_ups_become_one(
     waker.wake("flush")
     assert entered.acquire(timeout=30)
     assert sent[:2] == ["inbox.process", "inbox.process"]
+
+
+def test_wake_ups_within_a_tenth_of_a_second_are_one_and_none_is_lost(waker: waking._Waker, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    told = threading.Semaphore(0)
+
+    def publish(task: str) -> None:
+        sent.append(task)
+        told.release()
+
+    monkeypatch.setattr(waker, "_publish", publish)
+    # the first goes out at once, and another task's does not wait for it
+    waker.wake("inbox.process")
+    assert told.acquire(timeout=30)
+    waker.wake("agents.tick")
+    assert told.acquire(timeout=30)
+    # a hundred more right behind it are one
+    for _ in range(100):
+        waker.wake("inbox.process")
+    assert told.acquire(timeout=30)
+    assert sent == ["inbox.process", "agents.tick", "inbox.process"]
+    assert waker._pending == set()
 
 
 @pytest.mark.django_db(transaction=True)
