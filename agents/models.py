@@ -14,6 +14,7 @@ class AgentRun(Leased):
     """One agent looking at one subject for one cause. Status: waiting → leased → done | skipped | parked."""
 
     SKIPPED = "skipped"
+    FAIR_BY = "chargebee_customer_id"
 
     id = models.UUIDField(primary_key=True, default=ids.new_id)
     agent = models.CharField(max_length=40)
@@ -43,6 +44,7 @@ class AgentRun(Leased):
         ]
         indexes = [
             models.Index(fields=["lane", "not_before"], name="run_due", condition=models.Q(status__in=["waiting", "leased"])),
+            models.Index(fields=["chargebee_customer_id", "lane", "not_before"], name="run_fair", condition=models.Q(status="waiting")),
             models.Index(fields=["-created_at"], name="run_newest"),
         ]
 

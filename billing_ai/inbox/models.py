@@ -15,6 +15,7 @@ class Event(Leased):
     """
 
     IGNORED, DROPPED = "ignored", "dropped"
+    FAIR_BY = "chargebee_customer_id"
 
     chargebee_event_id = models.CharField(max_length=100, unique=True)
     event_type = models.CharField(max_length=100)
@@ -32,6 +33,7 @@ class Event(Leased):
     class Meta:
         indexes = [
             models.Index(fields=["lane", "not_before"], name="event_due", condition=models.Q(status__in=["waiting", "leased"])),
+            models.Index(fields=["chargebee_customer_id", "lane", "not_before"], name="event_fair", condition=models.Q(status="waiting")),
             models.Index(fields=["status", "-id"], name="event_by_status"),
             models.Index(fields=["chargebee_customer_id", "-id"], name="event_by_customer"),
         ]

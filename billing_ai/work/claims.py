@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from django.db import IntegrityError, connection, models, transaction
 
 from billing_ai.kernel import clock
+from billing_ai.work import fairness
 from billing_ai.work.models import Leased, Tick
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ def claim(
 ) -> list[Row]:
     """Up to `limit` due rows, leased to the caller, most urgent lane first. Rows whose lease ran out are due again.
 
-    `of` narrows what may be claimed. A row that has used up its attempts is not claimed: `expire` parks it.
+    `of` narrows what may be claimed. A row that has used up its attempts is not claimed: `park_exhausted` parks it. Where the model names
+    whoever it is to be fair between, nobody has more than a quarter of a full batch while others wait.
     """
     with transaction.atomic():
         now = db_now()
@@ -38,6 +40,8 @@ def claim(
         if connection.features.has_select_for_update_skip_locked:
             due = due.select_for_update(skip_locked=True, of=("self",))
         rows = list(due.order_by("lane", "not_before", "pk")[:limit])
+        if model.FAIR_BY and len(rows) == limit:
+            rows = fairness.shared_out(rows, due, now)
         if not rows:
             return []
         model._default_manager.filter(pk__in=[row.pk for row in rows]).update(
@@ -105,13 +109,14 @@ def db_now() -> datetime:
 
 def claim_tick(schedule: str, every: timedelta) -> Tick | None:
     """The right to run this schedule's present slot; None when another beat has it, or has had it."""
-    slot = int(db_now().timestamp() // max(1, int(every.total_seconds())))
+    seconds = max(1, int(every.total_seconds()))
+    slot = int(db_now().timestamp() // seconds)
     Tick.objects.get_or_create(schedule=schedule)
-    if not Tick.objects.filter(schedule=schedule, slot__lt=slot).update(slot=slot, started_at=clock.now()):
+    if not Tick.objects.filter(schedule=schedule, slot__lt=slot).update(slot=slot, started_at=clock.now(), every_seconds=seconds):
         return None
     return Tick.objects.get(schedule=schedule)
 
 
-def finish_tick(tick: Tick, result: str) -> None:
-    """Note what the tick did, for the console's list of connections and sweeps."""
-    Tick.objects.filter(pk=tick.pk, slot=tick.slot).update(finished_at=clock.now(), result=result[:200])
+def finish_tick(tick: Tick, result: str, problems: int = 0) -> None:
+    """Note what the tick did, for the console's list of connections and sweeps, and how much it found that must not be."""
+    Tick.objects.filter(pk=tick.pk, slot=tick.slot).update(finished_at=clock.now(), result=result[:200], problems=problems)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import ClassVar
+
 from django.db import models
 
 from billing_ai.kernel import clock
@@ -23,6 +26,8 @@ class Leased(models.Model):
     """
 
     WAITING, LEASED, DONE, PARKED, SKIPPED = "waiting", "leased", "done", "parked", "skipped"
+    FAIR_BY: ClassVar[str] = ""
+    """The column of whoever a claim is to be fair between; it needs an index (FAIR_BY, lane, not_before) of what waits. Empty: the oldest first."""
 
     status = models.CharField(max_length=20, default=WAITING)
     lane = models.SmallIntegerField(default=Lane.NEWS)
@@ -41,9 +46,17 @@ class Tick(models.Model):
 
     schedule = models.CharField(max_length=60, primary_key=True)
     slot = models.BigIntegerField(default=0, help_text="seconds since 1970 divided by the interval")
+    every_seconds = models.PositiveIntegerField(default=0, help_text="how often it should start; 0 when it is no sweep")
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     result = models.CharField(max_length=200, blank=True, default="")
+    problems = models.PositiveIntegerField(default=0, help_text="what its last run found that must not be")
 
     def __str__(self) -> str:
         return self.schedule
+
+    def overdue(self, now: datetime) -> timedelta:
+        """How long ago it should have started again; nothing while it is in time."""
+        if self.started_at is None or not self.every_seconds:
+            return timedelta()
+        return max(timedelta(), now - self.started_at - timedelta(seconds=self.every_seconds))

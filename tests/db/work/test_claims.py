@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
 from agents.models import AgentRun
 from audit.actor import person
 from audit.models import Entry
 from billing_ai.inbox.models import Event
 from billing_ai.kernel import clock
-from billing_ai.work import claims, parked
+from billing_ai.work import claims, fairness, parked
 from billing_ai.work.models import Lane, Tick
 
 pytestmark = pytest.mark.django_db
@@ -110,6 +112,65 @@ def test_eight_claimants_never_get_the_same_row() -> None:
     assert len(everything) == 60
     assert set(everything) == set(Event.objects.values_list("pk", flat=True))
     assert set(Event.objects.values_list("attempt", "status")) == {(1, "leased")}
+
+
+# -- fairness between customers ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobody_served() -> Iterator[None]:
+    fairness._served.clear()
+    yield
+    fairness._served.clear()
+
+
+def storm(count: int, *, first: int = 1_000, customer_id: str = "cus_storm", **columns: Any) -> None:
+    began = clock.now() - timedelta(hours=2)
+    for number in range(count):
+        event(first + number, chargebee_customer_id=customer_id, not_before=began + timedelta(seconds=number), **columns)
+
+
+def of_each(rows: list[Event]) -> dict[str, int]:
+    return dict(Counter(row.chargebee_customer_id for row in rows))
+
+
+def test_a_storm_from_one_customer_does_not_starve_the_rest(nobody_served: None) -> None:
+    storm(60)
+    for number in range(12):
+        event(number, chargebee_customer_id=f"cus_{number:02}")
+    event(99, chargebee_customer_id="")
+    # then the storm has a quarter of each batch for as long as others wait, and each of them gets their turn
+    first = claims.claim(Event, 8, LEASE)
+    assert of_each(first) == {"cus_storm": 2, "": 1, **{f"cus_{number:02}": 1 for number in range(5)}}
+    assert of_each(claims.claim(Event, 8, LEASE)) == {"cus_storm": 2, **{f"cus_{number:02}": 1 for number in range(5, 11)}}
+    assert of_each(claims.claim(Event, 8, LEASE)) == {"cus_storm": 7, "cus_11": 1}
+    assert of_each(claims.claim(Event, 8, LEASE)) == {"cus_storm": 8}
+    # and what is kept of it is in its own order
+    numbers = [row.chargebee_event_id for row in first if row.chargebee_customer_id == "cus_storm"]
+    assert numbers == ["ev_1000", "ev_1001"]
+
+
+def test_two_storms_at_once_share_the_batch_with_the_rest(nobody_served: None) -> None:
+    storm(30)
+    storm(30, first=2_000, customer_id="cus_second")
+    event(1, chargebee_customer_id="cus_quiet")
+    assert of_each(claims.claim(Event, 8, LEASE)) == {"cus_storm": 4, "cus_second": 3, "cus_quiet": 1}
+
+
+def test_what_is_not_due_gives_no_turn(nobody_served: None) -> None:
+    storm(10)
+    event(1, chargebee_customer_id="cus_later", not_before=clock.now() + timedelta(hours=1))
+    assert of_each(claims.claim(Event, 8, LEASE)) == {"cus_storm": 8}
+
+
+def test_looking_for_others_is_one_hop_each_however_long_the_storm(nobody_served: None) -> None:
+    storm(300)
+    for number in range(6):
+        event(number, chargebee_customer_id=f"cus_{number:02}")
+    with CaptureQueriesContext(connection) as statements:
+        assert len(claims.claim(Event, 8, LEASE)) == 8
+    hops = [one["sql"] for one in statements if "ORDER BY" in one["sql"]]
+    assert len(hops) == 1 + 6
 
 
 # -- leases and fencing ------------------------------------------------------------------------------------------------------------------------
