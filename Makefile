@@ -64,8 +64,8 @@ lint: install-dev  ## ruff, import rules, templates
 	$(BIN)/lint-imports
 	$(BIN)/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
 
-bench: install-dev  ## ratios side by side: gateway, ledger, verifier, model memory, churn, simulator
-	@for part in tests.bench.webhook_bench tests.bench.gateway_bench tests.bench.verify_bench tests.bench.gateway_memory_bench tests.bench.ledger_bench tests.bench.churn_bench tests.simulator.simulator_bench; do \
+bench: install-dev  ## ratios side by side: gateway, ledger, verifier, model memory, churn, console, simulator
+	@for part in tests.bench.webhook_bench tests.bench.gateway_bench tests.bench.verify_bench tests.bench.gateway_memory_bench tests.bench.ledger_bench tests.bench.churn_bench tests.bench.console_bench tests.simulator.simulator_bench; do \
 		echo; echo "── $$part"; $(BIN)/python -m $$part || exit 1; done
 
 types: install-dev  ## mypy, strict

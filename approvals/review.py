@@ -110,7 +110,7 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
     opened = seal.Opened(case.chargebee_customer_id, found["key"][0] if found["key"] else None)
     about: Customer | None = found["about"][0] if found["about"] else None
     invoice: Invoice | None = found["invoice"][0] if found["invoice"] else None
-    live, fresh, away = _live(case, user, opened, zone=about.time_zone if about else "")
+    live, fresh, away = live_facts(case, user, opened, zone=about.time_zone if about else "")
     invoice = fresh or invoice
     looked = _Looked(
         live=live,
@@ -176,7 +176,7 @@ def preview(proposal_id: UUID, user: User, subject: str, body: str) -> tuple[Ren
     proposal = Proposal.objects.select_related("current", "case").filter(pk=proposal_id).first()
     if proposal is None or proposal.current is None:
         raise Refused("no_such_proposal", "This proposal does not exist.")
-    live, _, away = _live(proposal.case, user)
+    live, _, away = live_facts(proposal.case, user)
     if live is None:
         raise Refused("chargebee_away", away)
     old = proposal.current
@@ -184,7 +184,7 @@ def preview(proposal_id: UUID, user: User, subject: str, body: str) -> tuple[Ren
     return render_and_verify(words, live.with_retry(case_facts.planned_retry(proposal)))
 
 
-def _live(
+def live_facts(
     case: Case, user: User, opened: seal.Opened | None = None, *, zone: str | None = None
 ) -> tuple[case_facts.CaseFacts | None, Invoice | None, str]:
     """The live facts and the invoice as it is stored now; or why there are none, in words. A case about no invoice has none and needs none."""

@@ -119,6 +119,7 @@ def _card(one: ReviewedProposal, review: Review, reader: Reader) -> dict[str, An
     if is_message and one.words is not None and revision is not None:
         facts = one.facts
         card |= {
+            "is_foreign": one.words.language.split("-")[0].lower() != "en",
             "subject_chips": editing.as_chips(one.words.subject, facts, one.words.channel),
             "body_chips": editing.as_chips(one.words.body, facts, one.words.channel),
             "insertable": editing.insertable(facts, one.words.channel) if facts else [],

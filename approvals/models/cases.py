@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from approvals.models.proposals import Proposal
 
+_TO_DECIDE = models.Q(status="open", waiting_count__gt=0)
+_ACTIVE = models.Q(status__in=["open", "promised", "disputed"])
+
 
 class Case(models.Model):
     """One open case per kind, customer and invoice; without an invoice it is about the customer as a whole. Status: open → promised | disputed → open → recovered | closed."""
@@ -63,17 +66,32 @@ class Case(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "chargebee_customer_id", "chargebee_invoice_id"],
-                condition=models.Q(status__in=["open", "promised", "disputed"]),
+                condition=_ACTIVE,
                 name="one_open_case_per_invoice",
             ),
         ]
         indexes = [
-            models.Index(fields=["-stake", "id"], name="case_queue", condition=models.Q(status="open", waiting_count__gt=0)),
+            models.Index(fields=["-stake", "id"], name="case_queue", condition=_TO_DECIDE),
             models.Index(fields=["status", "-stake", "id"], name="case_by_status"),
             models.Index(fields=["owner", "status", "-stake"], name="case_by_owner"),
             models.Index(fields=["chargebee_customer_id", "-opened_at"], name="case_by_customer"),
             models.Index(fields=["chargebee_invoice_id"], name="case_by_invoice"),
             models.Index(fields=["-closed_at"], name="case_closed", condition=models.Q(closed_at__isnull=False)),
+            # A view or a filter that few cases fit would else be looked for through the whole queue.
+            models.Index(fields=["-stake", "id"], name="case_active", condition=_ACTIVE),
+            models.Index(fields=["deadline_at"], name="case_deadline", condition=_ACTIVE & models.Q(deadline_at__isnull=False)),
+            models.Index(fields=["snoozed_until"], name="case_snoozed", condition=_ACTIVE & models.Q(snoozed_until__isnull=False)),
+            models.Index(fields=["-stake", "id"], name="case_broken", condition=_ACTIVE & models.Q(broken_promise=True)),
+            models.Index(fields=["-stake", "id"], name="case_escalated", condition=_ACTIVE & models.Q(escalated_to_lead=True)),
+            models.Index(fields=["-amount_reference"], name="case_high", condition=_TO_DECIDE),
+            models.Index(fields=["category", "-stake", "id"], name="case_queue_category", condition=_TO_DECIDE),
+            models.Index(fields=["currency", "-stake", "id"], name="case_queue_currency", condition=_TO_DECIDE),
+            models.Index(fields=["language", "-stake", "id"], name="case_queue_language", condition=_TO_DECIDE),
+            models.Index(fields=["tier", "-stake", "id"], name="case_queue_tier", condition=_TO_DECIDE),
+            models.Index(fields=["due_on"], name="case_queue_due", condition=_TO_DECIDE),
+            # For a search by how an id begins, whatever the database's collation.
+            models.Index(fields=["chargebee_customer_id"], name="case_customer_begins", opclasses=["varchar_pattern_ops"]),
+            models.Index(fields=["chargebee_invoice_id"], name="case_invoice_begins", opclasses=["varchar_pattern_ops"]),
         ]
         permissions = [
             ("work_case", "Review, edit, approve and reject within the own limit"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.urls import path
 
 from approvals.admin.urls import urlpatterns as approvals_pages
-from billing_ai.console import parked
+from billing_ai.console import gloss, parked
 
 app_name = "console"
 urlpatterns = [
     *approvals_pages,
+    path("proposal/<uuid:proposal_id>/english/", gloss.english, name="english"),
     path("parked/", parked.parked, name="parked"),
     path("parked/<slug:kind>/<str:pk>/", parked.decide, name="decide_parked"),
 ]

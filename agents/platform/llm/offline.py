@@ -99,7 +99,7 @@ def _sms(words: Mapping[str, Any], case: Mapping[str, Any], group: str, allowed:
     return str(texts[group if about_card or words["ask"][group]["link"] == "links.pay" else "generic"])
 
 
-def _regional(text: str, words: Mapping[str, Any], language: str) -> str:
+def regional(text: str, words: Mapping[str, Any], language: str) -> str:
     """The text as the tag's region writes it (`pt-BR`, `de-CH`); words only, slots have no such spellings."""
     region = language.rpartition("-")[2].upper()
     for usual, there in words["regional"].get(region, {}).items():
@@ -128,8 +128,8 @@ def compose(case: Mapping[str, Any]) -> dict[str, Any]:
     else:
         subject, body = _mail(words, case, group, allowed)
     return {
-        "subject": _regional(subject, words, language),
-        "body": _regional(body, words, language),
+        "subject": regional(subject, words, language),
+        "body": regional(body, words, language),
         "channel": case["channel"],
         "tone": case["tone"],
         "language": language,

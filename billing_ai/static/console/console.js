@@ -135,6 +135,29 @@
     $$("[data-show=html], pre[data-show=text]", message).forEach((one) => { one.hidden = one.dataset.show !== tab.dataset.tab; });
   });
 
+  // What a text in another language says: asked for once, then shown or hidden by the same button.
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!form.hasAttribute("data-gloss") || !page()) return;
+    event.preventDefault();
+    const place = $("[data-gloss-text]", form.closest("[data-message]")), button = $("button", form);
+    if (!place.childElementCount) {
+      button.disabled = true;
+      let answer;
+      try { answer = await post(form.action, new FormData(form)); }
+      catch { answer = { ok: false, said: "The server cannot be reached. Try again in a moment." }; }
+      button.disabled = false;
+      if (!answer.ok) { toast(answer.said, { bad: true }); return; }
+      const part = (tag, className, textContent) => Object.assign(document.createElement(tag), { className, textContent });
+      if (answer.subject) place.append(part("p", "gloss-subject", answer.subject));
+      place.append(part("p", "gloss-body", answer.text), ...[answer.by, ...answer.notes].map((said) => part("p", "small quiet", said)));
+      place.hidden = true;
+      button.focus();
+    }
+    place.hidden = !place.hidden;
+    button.setAttribute("aria-expanded", String(!place.hidden));
+  });
+
   // -- who else is here ---------------------------------------------------------------------------------------------------------------
   let beat = 0;
   const stayHere = () => {
@@ -215,6 +238,7 @@
     $$(".actions [data-hotkey]").forEach((one) => found.push({ title: one.firstChild.textContent.trim(), key: one.dataset.hotkey, run: () => press(one.dataset.hotkey) }));
     $$("[data-command]").forEach((one) => found.push({ title: one.textContent.trim(), run: () => { one.closest(".act").open = true; one.parentElement.open = true; } }));
     if ($("[data-edit]:not([hidden])")) found.push({ title: "Edit the text", key: "e", run: keys.e });
+    if ($("[data-gloss]")) found.push({ title: "What it says, in English", key: "g", run: () => press("g") });
     $$("#nav-sidebar a[href], .views a").forEach((one) => found.push({ title: `Go to ${one.textContent.replace(/\s+/g, " ").replace(/^ *[a-z_]+ (?=[A-Z])/, "").trim()}`, run: () => location.assign(one.href) }));
     found.push({ title: "Undo the last approval", key: "u", run: takeBack }, { title: "All keys", key: "?", run: help });
     return found;
@@ -256,7 +280,7 @@
   const help = () => {
     if ($("dialog[open]")) return;
     const box = dialog("palette keys", "Keys");
-    const list = [["j / k", "next, previous"], ["Enter", "open the case"], ["a", "approve and next"], ["A", "approve, stay here"], ["e", "edit the text"], ["r", "reject"], ["s", "snooze"], ["p", "promise to pay"], ["n", "note or call"], ["m", "more"], ["u", "undo"], ["q", "back to the queue"], ["x", "select for a bulk release"], ["/", "search"], ["Ctrl K", "commands"], ["Esc", "close"], ["?", "these keys"]];
+    const list = [["j / k", "next, previous"], ["Enter", "open the case"], ["a", "approve and next"], ["A", "approve, stay here"], ["e", "edit the text"], ["g", "what it says, in English"], ["r", "reject"], ["s", "snooze"], ["p", "promise to pay"], ["n", "note or call"], ["m", "more"], ["u", "undo"], ["q", "back to the queue"], ["x", "select for a bulk release"], ["/", "search"], ["Ctrl K", "commands"], ["Esc", "close"], ["?", "these keys"]];
     box.append(Object.assign(document.createElement("h2"), { textContent: "Keys" }));
     const words = document.createElement("dl");
     list.forEach(([key, text]) => {

@@ -97,6 +97,19 @@ def test_search_by_id_looks_at_all_cases(chargebee: Any, term: str) -> None:
     assert q.matching(q.question({"q": text}), factories.user("specialist"), UTC_READER).get() == case
 
 
+def test_a_beginning_that_fits_half_the_table_gives_its_first_cases_and_reads_no_further(db: Any) -> None:
+    _bulk(q.SEARCH_STOPS_AT + 40)
+    user = factories.user("specialist")
+    found = q.matching(q.question({"q": "INV-"}), user, UTC_READER)
+    assert found.count() == q.SEARCH_STOPS_AT
+    assert len(q.page(found).cases) == q.PAGE
+    assert {case.chargebee_invoice_id for case in q.matching(q.question({"q": "INV-23"}), user, UTC_READER)} == {
+        "INV-23", *(f"INV-23{n}" for n in range(10)),
+    }  # fmt: skip
+    assert not q.matching(q.question({"q": "INV_"}), user, UTC_READER).exists()
+    assert q.matching(q.question({"q": "IN"}), user, UTC_READER).count() == 0
+
+
 def test_a_name_is_asked_of_chargebee_and_kept_nowhere(chargebee: Any, as_user: Any) -> None:
     case = factories.case(chargebee, first_name="Zebulon", last_name="Quatermain", email="zq@example.com")
     user = factories.user("specialist")
