@@ -151,7 +151,7 @@ if values.get("DATABASE_URL"):
 else:
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": VAR_DIR / "billing.sqlite3"}}
 if "sqlite" in DATABASES["default"]["ENGINE"]:
-    VAR_DIR.mkdir(parents=True, exist_ok=True)
+    STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # and VAR_DIR above it; WhiteNoise warns about a folder that is not there
     # A file in the tests too: an in-memory database has other locks than the one that people run on.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(tempfile.gettempdir()) / f"billing-ai-test-{os.getpid()}.sqlite3")}
     DATABASES["default"]["OPTIONS"] = {

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from typing import Any
@@ -23,6 +24,8 @@ from billing_ai.work.wake import wake
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 1_000_000
 MAX_DEPTH = 30
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKET = re.compile(rb"[^\[\]{}]+")
 
 
 @csrf_exempt
@@ -106,15 +109,15 @@ def parse(body: bytes) -> Any:
 
 
 def _depth(body: bytes) -> int:
-    """An upper bound of the nesting, counted without parsing: brackets inside strings count too, which events do not come near."""
+    """The nesting, counted without parsing. Brackets inside strings do not count: a customer may be called "[[[[["."""
     if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
         return 0
     depth = deepest = 0
-    for byte in body:
+    for byte in _NO_BRACKET.sub(b"", _STRING.sub(b"", body)):
         if byte in b"{[":
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in b"}]":
+        else:
             depth -= 1
     return deepest
 

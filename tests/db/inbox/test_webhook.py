@@ -219,6 +219,18 @@ def test_the_deepest_that_is_allowed_is_read(chargebee: Chargebee, woken: list[s
     assert chargebee.post(event() | {"content": [nested]}).status_code == 400
 
 
+@pytest.mark.parametrize("name", ["[" * 40, '\\"' + "{[" * 40, "]" * 40 + "[" * 40])
+def test_brackets_in_what_a_customer_wrote_are_no_nesting(chargebee: Chargebee, name: str) -> None:
+    assert chargebee.post(event() | {"content": {"customer": {"id": "c1", "company": name}}}).status_code == 200
+    assert Event.objects.count() == 1
+
+
+@pytest.mark.parametrize("body", [b'{"a": "' + b'\\"' * 200_000, b'"' * 100_000 + b"[" * 100_000, b'{"a":' * 50 + b"1" + b"}" * 50])
+def test_a_body_made_to_be_slow_is_refused(chargebee: Chargebee, body: bytes) -> None:
+    with pytest.raises(views.ForeignShape):
+        views.parse(body)
+
+
 @pytest.mark.parametrize("declared", ["1000001", "9" * 30, "9" * 5_000])
 def test_a_body_that_is_declared_too_large_is_413_and_not_read(chargebee: Chargebee, woken: list[str], declared: str) -> None:
     class Unread(io.BytesIO):
