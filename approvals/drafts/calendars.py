@@ -73,7 +73,7 @@ def calendar(tag: str) -> Calendar:
             r"(?:(?P<y2>\d{4})\s*[年년]\s*)?(?P<m2>\d{1,2})\s*[月월]\s*(?P<d2>\d{1,2})\s*[日일號号]",
             r"(?P<a3>\d{1,2})(?P<s3>[./-])\s?(?P<b3>\d{1,2})(?P=s3)\s?(?P<y3>\d{4}|\d{2})(?![\d-])",
             rf"(?P<y4>\d{{4}})\.?\s*(?:m\.\s*|(?:ko\s+))?(?P<m4>{month})(?!\w)\s+(?P<d4>\d{{1,2}})(?!\d)",
-            r"(?P<d5>\d{1,2})(?:\s?(?:\.|st|nd|rd|th|er|ere|re|º|ª|°|o|:?e|:?a|an|de)(?!\w))?\s*(?:(?:de|of|d['’]|den|ngay)\s*)?"
+            r"(?P<d5>\d{1,2})(?:\s?(?:\.|st|nd|rd|th|er|ere|re|º|ª|°|o|:?e|:?a|an|de)(?!\w))?\s*(?:(?:de|of|d['’]|den|ngay|ב)\s*)?"
             rf"(?P<m5>{month})(?!\w)?{ending}(?!\w)\.?" + year.format("y5"),
             rf"(?P<m6>{month})\.?\s+(?:the\s+)?(?P<d6>\d{{1,2}})(?:st|nd|rd|th)?(?![\d])(?![.,]\d{{2}}(?!\d))" + year.format("y6"),
             r"(?P<d7>\d{1,2})\s*thang\s*(?P<m7>\d{1,2})(?:[\s,]*nam\s*(?P<y7>\d{4}))?",
@@ -100,7 +100,10 @@ def _year(text: str | None) -> int | None:
     if not text:
         return None
     digits = text.lstrip("'’")
-    return int(digits) if len(digits) == 4 else 2000 + int(digits)
+    if len(digits) != 4:
+        return 2000 + int(digits)
+    # Thailand counts from the Buddha: 2568 is 2025. No invoice is from the year 2400 of ours.
+    return int(digits) - 543 if 2400 < int(digits) < 2700 else int(digits)
 
 
 def _numeric(first: int, second: int, year: int | None, shape: Calendar) -> tuple[tuple[int | None, int, int], ...]:

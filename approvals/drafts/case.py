@@ -10,7 +10,7 @@ from functools import cached_property
 
 from approvals.drafts.facts import DraftFacts
 from approvals.drafts.findings import DraftPolicy, Finding, Severity
-from approvals.drafts.folding import Reading, fold_pattern
+from approvals.drafts.folding import LETTERS, Reading, fold_pattern
 from approvals.drafts.locales import date_text, language_of
 from approvals.drafts.words import Lexicon, lexicon
 from billing_ai.kernel.money import Money, total
@@ -116,7 +116,7 @@ class Case:
     @cached_property
     def known_words(self) -> frozenset[str]:
         """The single words of all names, folded."""
-        return frozenset(word for name in self.names for word in re.findall(r"\w+", fold_pattern(name)))
+        return frozenset(word for name in self.names for word in re.findall(rf"{LETTERS}|\w+", fold_pattern(name)))
 
 
 def fold_free(name: str) -> str:

@@ -148,7 +148,7 @@ def check_durations(reading: Reading, case: Case) -> list[Finding]:
                         findings.append(
                             finding("false_urgency", reading, found.start(), found.end(), "no deadline that is not in the facts")
                         )
-                    elif number not in (24, 48) or found.group("number") == "48":
+                    else:
                         continue
                 elif is_deadline:
                     if not any(abs(days - meant) <= slack for days in ahead if days >= 0):

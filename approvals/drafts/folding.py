@@ -32,6 +32,9 @@ UNSPACED = "\u0e00-\u0eff\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af"
 # Where a number, a date or a reference may begin and end: not inside a word of a spaced script.
 NOT_AFTER_WORD = rf"(?<![^\W{UNSPACED}])"
 NOT_BEFORE_WORD = rf"(?![^\W{UNSPACED}])"
+# Vowel signs and points that belong to a word and are no letters to the pattern language: Arabic, Hebrew, Devanagari, Thai.
+_SIGNS = "\u05b0-\u05c7\u064b-\u0652\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+LETTERS = rf"(?:[^\W\d_]|[{_SIGNS}])+"
 _COMBINING = re.compile("[\u0300-\u036f]")
 _DROPPED = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u061c\u034f\u180e\u2061\u2062\u2063\u2064")
 

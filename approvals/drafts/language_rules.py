@@ -126,15 +126,21 @@ def _pieces(paragraph: str) -> list[tuple[int, str]]:
     return pieces
 
 
-def _is_plain(words: str, language: str) -> bool:
-    """Whether small words alone show the language: several of its own, and more than any other language has. Spares the detector."""
+def _small_words(words: str, language: str) -> tuple[int, int]:
+    """How many small words are of the language, and how many of whichever other one has most; one as good as the same is no other."""
     table = languages_of_words()
     counts: dict[str, int] = {}
     for word in _LETTER_RUN.findall(fold(words)):
         for code in table.get(word, ()):
             counts[code] = counts.get(code, 0) + 1
-    own = counts.get(language, 0)
-    others = max((count for code, count in counts.items() if code != language and code not in _CLOSE.get(language, frozenset())), default=0)
+    close = _CLOSE.get(language, frozenset())
+    others = max((count for code, count in counts.items() if code != language and code not in close), default=0)
+    return counts.get(language, 0), others
+
+
+def _is_plain(words: str, language: str) -> bool:
+    """Whether small words alone show the language: several of its own, and more than any other language has. Spares the detector."""
+    own, others = _small_words(words, language)
     return own >= 3 and own > others + (1 if others > 3 else 0)
 
 
@@ -146,9 +152,14 @@ def _is_wrong(words: str, letters: str, language: str) -> bool:
     if best == language or best in _CLOSE.get(language, frozenset()):
         return False
     own = values.get(language, 0.0)
+    mine, theirs = _small_words(words, language)
+    if mine >= 3 and mine >= theirs:
+        return False
+    # A short passage is told by letters and small words together; two languages close to one another share what they get by letters.
+    is_told_by_words = own < 0.02 and theirs - mine >= 2
     if len(letters) < _ENOUGH:
-        return values[best] > 0.9 and own < 0.02
-    return values[best] > 0.7 and own < 0.1
+        return is_told_by_words or (own < 0.02 and mine < theirs and values[best] > 0.9)
+    return is_told_by_words or (values[best] > 0.7 and own < 0.1)
 
 
 def _is_wrong_script(letters: str, script: str | None, language: str) -> bool:

@@ -6,7 +6,7 @@ import re
 
 from approvals.drafts.case import Case, finding
 from approvals.drafts.findings import Finding
-from approvals.drafts.folding import Reading
+from approvals.drafts.folding import UNSPACED, Reading
 
 # Enough of the root zone to tell a domain from "z.B." and from a missing space after a full stop; a path or a scheme needs no list.
 _ZONES = (
@@ -17,12 +17,14 @@ _ZONES = (
 )
 _ZONE = "|".join(sorted(set(_ZONES.split()), key=len, reverse=True))
 _STOP = r"\s<>\"'“”„«»（）()\[\]{}|\\^`。，、！？；：」』】（）・…\u0e00-\u0e7f\u3000-\u30ff\u3400-\u9fff\uac00-\ud7a3"
+# A letter of a script with spaces: Japanese, Korean and Thai go on right behind an address ("…exampleまで").
+_LETTER = rf"[^\W{UNSPACED}]"
 _CANDIDATE = re.compile(
     rf"(?P<url>(?i:[a-z][a-z0-9+.-]{{1,11}}:/{{1,3}}|hxxps?:|javascript:|data:|mailto:|tel:|sms:|www\.)[^{_STOP}]+)"
-    rf"|(?P<mail>[\w.+%-]+(?:@|\s?\(at\)\s?|\s?\[at\]\s?)[\w-]+(?:(?:\.|\s?\[?\(?dot\)?\]?\s?)[\w-]+)+)"
+    rf"|(?P<mail>(?:{_LETTER}|[.+%-])+(?:@|\s?\(at\)\s?|\s?\[at\]\s?)(?:{_LETTER}|-)+(?:(?:\.|\s?\[?\(?dot\)?\]?\s?)(?:{_LETTER}|-)+)+)"
     rf"|(?P<domain>(?<![\w@.-])(?:(?i:[a-z0-9¡-￿](?:[\w-]*\w)?)\.)+(?:(?:{_ZONE})|(?:{_ZONE.upper()})|xn--[\w-]+)(?![\w-])(?:[:/?#][^{_STOP}]*)?)"
     rf"|(?P<path>(?<![\w@.-])(?:[a-zA-Z0-9-]+\.)+[a-zA-Z]{{2,24}}/[^{_STOP}]+)"
-    rf"|(?P<ip>(?<![\w.])\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?![\w.])(?:[:/][^{_STOP}]*)?)"
+    rf"|(?P<ip>(?<![\w.])(?!\d{{1,3}}(?:\.\d{{3}}){{3}}(?![\d:/]))\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?![\w.])(?:[:/][^{_STOP}]*)?)"
     r"|(?P<spelled>(?i:\b[\w-]+\s?(?:\[\.\]|\(\.\)|\[dot\]|\(dot\)|\sdot\s)\s?[a-z]{2,12}\b))"
 )
 _PHONE = re.compile(

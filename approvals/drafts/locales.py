@@ -19,7 +19,10 @@ RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 @lru_cache(maxsize=512)
 def babel_locale(tag: str) -> Locale:
     """The locale for a BCP 47 tag: the tag itself, else its language, else English. Never raises."""
-    candidates = [tag.replace("_", "-"), tag.replace("_", "-").split("-")[0].lower(), FALLBACK]
+    parts = tag.replace("_", "-").split("-")
+    # English in a region that the CLDR does not list (en-KW) is written as in the rest of the world, day first, and not as in the United States.
+    world = ["en-001"] if parts[0].lower() == "en" and len(parts) > 1 else []
+    candidates = ["-".join(parts), *world, parts[0].lower(), FALLBACK]
     for candidate in candidates:
         try:
             locale = Locale.parse(candidate, sep="-")

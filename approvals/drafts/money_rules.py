@@ -14,6 +14,7 @@ from approvals.drafts.locales import money_text
 from approvals.drafts.numerals import NUMBER, currencies_of, currency_patterns, denoted, readings
 
 _NUMBER = re.compile(rf"(?<!\d)(?<!\d[.,]){NUMBER}")
+_IN_REFERENCE = re.compile(r"[^\W\d_][-/_#]$")
 _SENTENCE_END = re.compile(r"[.!?。！？\n](?:\s|$)")
 
 
@@ -50,7 +51,8 @@ def written_amounts(text: str, tag: str) -> Iterator[WrittenAmount]:
                 marks = []
         elif re.search(r"(?:^|[\s(])[-−–]$", window):
             sign, first = True, start - 1
-        after = pattern_after.match(text, end)
+        # "INV-7660 über EUR …": the digits are the reference's.
+        after = None if not marks and _IN_REFERENCE.search(window) else pattern_after.match(text, end)
         if after is not None:
             for group in ("mark", "second"):
                 mark = after.group(group)

@@ -6,7 +6,7 @@ import re
 
 from approvals.drafts.case import Case, finding
 from approvals.drafts.findings import Finding
-from approvals.drafts.folding import FILL, Reading, fold_pattern
+from approvals.drafts.folding import FILL, LETTERS, Reading, fold_pattern
 
 # Languages in which a name changes its ending when somebody is addressed or spoken of.
 _INFLECTING = frozenset(
@@ -18,9 +18,11 @@ _LEGAL = (
 )
 _COMPANY = re.compile(rf"(?<![\w{FILL}])((?:[^\W\d_a-z][\w&'’.-]*[ ]){{1,4}})(?:{_LEGAL})(?![\w])")
 _CJK_COMPANY = re.compile(r"(?:株式会社|有限会社|合同会社|㈱)[\w]{1,12}|[^\W\d_]{1,12}(?:株式会社|有限公司|주식회사)|주식회사 ?\w{1,12}")
-_GREETING_END = re.compile(r"[,:!;.\n，：！。、–—]|\s-\s|$")
-_CJK_GREETING = re.compile(r"^(?P<name>[^\n、。,，:：!！]{1,30}?)\s*(?:様|さま|さん|殿|御中|님|씨|先生|女士|小姐)(?=[\s、。,，:：!！]|$)")
-_ANY_LETTERS = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+_GREETING_END = re.compile(r"[,:!;.\n，：！。、–—،؛।]|\s-\s|$")
+_CJK_GREETING = re.compile(
+    r"^(?P<name>[^\n、。,，:：!！]{1,30}?)\s*(?:(?:様|さま|さん|殿|御中|님|씨|先生|女士|小姐)(?:您好|你好)?|您好|你好)(?=[\s、。,，:：!！]|$)"
+)
+_ANY_LETTERS = re.compile(rf"{LETTERS}(?:['’\-]{LETTERS})*")
 
 
 def _is_form_of(word: str, known: str, is_inflecting: bool) -> bool:

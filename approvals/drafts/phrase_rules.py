@@ -21,7 +21,7 @@ _EXPECTED = {
 }
 _PERCENT = re.compile(rf"(?:{NOT_AFTER_WORD}[-−–]?(?P<before>{NUMBER})\s?[%％٪])|(?:[%％٪]\s?(?P<after>\d{{1,3}}(?:[.,]\d+)?))")
 _LEAK = re.compile(
-    r"(?i)\[/?inst\]|<\|?/?(?:im_start|im_end|system|assistant|user|endoftext)[|>]?|```|^\s*#{1,4}\s|^(?:assistant|system|user|human|ai|output|response|draft|subject line|betreff|objet|asunto|assunto|oggetto|onderwerp)\s*:"
+    r"(?i)\[\s*(?:system|assistant|user|developer|ai|model|draft|note|tone)\b[^\]\n]*\]|\[/?inst\]|<\|?/?(?:im_start|im_end|system|assistant|user|endoftext)[|>]?|```|^\s*#{1,4}\s|^(?:assistant|system|user|human|ai|output|response|draft|subject line|betreff|objet|asunto|assunto|oggetto|onderwerp)\s*:"
     r"|\"(?:subject|body|channel|tone)\"\s*:|^\s*[\[{]\s*\"|</?(?:thinking|reasoning|scratchpad|answer|output)>|\bsystem[ _-]?prompt\b|\b(?:chat)?gpt(?:-?\d)?\b|\bopenai\b|\banthropic\b|\bllms?\b"
     r"|^\s*\*\*[^*\n]+\*\*\s*:?\s*$|^---+\s*$",
     re.MULTILINE,
@@ -41,7 +41,11 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
                 if rule == "state_claim" and _is_no_claim(text, found, case, words):
                     continue
                 findings.append(finding("false_urgency" if rule == "consequence" else rule, reading, found.start(), found.end(), expected))
-        findings += [finding("pii_leak", reading, m.start(), m.end(), "no request for secrets") for m in hits.get("asks_secret", ())]
+        findings += [
+            finding("pii_leak", reading, m.start(), m.end(), "no request for secrets")
+            for m in hits.get("asks_secret", ())
+            if not _is_denied(text, m, words)
+        ]
         findings += _discounts(reading, case, words, hits)
     findings += [finding("prompt_leak", reading, m.start(), m.end(), _EXPECTED["prompt_leak"]) for m in _LEAK.finditer(reading.open)]
     return findings
@@ -59,14 +63,20 @@ def _is_grounded(found: re.Match[str], case: Case, words: Lexicon) -> bool:
 
 def _is_no_claim(text: str, found: re.Match[str], case: Case, words: Lexicon) -> bool:
     """Whether words about payment are a condition, a denial, or about the part payment in the facts."""
-    negations, paid = words.any_of("negations"), words.any_of("paid_words")
-    if negations is not None and paid is not None and paid.search(found.group(0)) is not None:
-        # "Has not been paid" denies; "you owe nothing", without a word for paid, claims because of its denial.
-        reach = 0 if words.is_spaced else 8
-        before = re.split(r"[.!?;:\n。！？]", text[max(0, found.start() - 24) : found.start()])[-1]
-        if negations.search(before + text[found.start() : found.end() + reach]) is not None:
-            return True
-    return _is_conditional(text, found, words.any_of("conditionals")) or _is_part_payment(text, found, case)
+    paid = words.any_of("paid_words")
+    # "Has not been paid" denies; "you owe nothing", without a word for paid, claims because of its denial.
+    if paid is not None and paid.search(found.group(0)) is not None and _is_denied(text, found, words):
+        return True
+    return _is_conditional(text, found, words) or _is_part_payment(text, found, case)
+
+
+def _is_denied(text: str, found: re.Match[str], words: Lexicon) -> bool:
+    """Whether a denial stands in the match or shortly before it in the sentence; in Japanese, Korean and Chinese also behind it."""
+    negations = words.any_of("negations")
+    reach = 0 if words.is_spaced else 8
+    before = re.split(r"[.!?;:\n。！？]", text[max(0, found.start() - 24) : found.start()])[-1]
+    after = re.split(r"[.!?;:\n。！？、,，]", text[found.end() : found.end() + reach])[0]
+    return negations is not None and negations.search(before + text[found.start() : found.end()] + after) is not None
 
 
 def _is_part_payment(text: str, found: re.Match[str], case: Case) -> bool:
@@ -79,13 +89,15 @@ def _is_part_payment(text: str, found: re.Match[str], case: Case) -> bool:
     return FILL in text[start : min(ends, default=len(text))]
 
 
-def _is_conditional(text: str, found: re.Match[str], conditionals: re.Pattern[str] | None) -> bool:
+def _is_conditional(text: str, found: re.Match[str], words: Lexicon) -> bool:
+    """Whether the claim is asked, or under an if: before it, and where the language puts its if behind, anywhere in the sentence."""
+    conditionals = words.any_of("conditionals")
     start = max(text.rfind(mark, 0, found.start()) for mark in (".", "!", "?", "\n", "。", "！", "？", "¿")) + 1
     ends = [index for mark in (".", "!", "?", "\n", "。", "？") if (index := text.find(mark, found.end())) >= 0]
     end = min(ends, default=len(text))
     if text[end : end + 1] in ("?", "？"):
         return True
-    return conditionals is not None and conditionals.search(text[start : found.end()]) is not None
+    return conditionals is not None and conditionals.search(text[start : found.end() if words.is_spaced else end]) is not None
 
 
 def _discounts(reading: Reading, case: Case, words: Lexicon, hits: dict[str, list[re.Match[str]]]) -> list[Finding]:

@@ -14,7 +14,7 @@ _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ \-]?[A-Za-z0-9]{2,4}){
 _CODE = re.compile(r"(?i)\b(?:cvv2?|cvc2?|cvn|cid|csc|pin|otp|security code|sicherheitscode|prufziffer|kartenprufnummer|cryptogramme|code de securite|codigo de seguridad|codigo de seguranca|codice di sicurezza"
                    r"|beveiligingscode|sakerhetskod|sikkerhedskode|sikkerhetskode|turvakoodi|guvenlik kodu|kod zabezpieczajacy|bezpecnostni kod)\b[^.\n\d]{0,24}(?P<code>\d{3,6})(?!\d)|(?:セキュリティコード|安全码|보안\s?코드|رمز الامان)[^\d\n]{0,10}(?P<code2>\d{3,4})")  # fmt: skip
 _SECRET_WORDS = re.compile(
-    r"(?i)\b(?:ssn|social security|passport (?:no|number)|date of birth|geburtsdatum|date de naissance|fecha de nacimiento|data di nascita|data de nascimento|geboortedatum|mother'?s maiden|password|passwort|mot de passe|contrasena|wachtwoord|parola d'ordine|losenord|adgangskode|passord|sifreniz|haslo|heslo)\b\s*(?:is|ist|est|es|e|:|=|lautet|are|number)?\s*[:=]?\s*(?=\S*\d|\S*[:=])"
+    r"(?i)\b(?:ssn|social security|passport (?:no|number)|date of birth|geburtsdatum|date de naissance|fecha de nacimiento|data di nascita|data de nascimento|geboortedatum|mother'?s maiden|password|passwort|mot de passe|contrasena|wachtwoord|parola d'ordine|losenord|adgangskode|passord|sifreniz|haslo|heslo)\b\s*(?:is|ist|est|es|e|:|=|lautet|are|number|as|on|vom|am|der|du|le|del|il|em)?\s*[:=]?\s*(?:(?:as|on|of|the|am)\s+)?(?=\S*\d|\S*[:=])"
 )
 _ACCOUNT = re.compile(
     r"(?i)\b(?:iban|account (?:no|number)\.?|kontonummer|kontonr\.?|numero de compte|numero de cuenta|numero di conto|rekeningnummer|rib|sort code|routing(?: number)?|swift|bic|blz|bankgiro|plusgiro)\b[^.\n]{0,12}?(?P<account>[A-Z]{0,4}\d[\dA-Z \-]{3,30})"

@@ -39,7 +39,7 @@ def take_out_known(reading: Reading, case: Case) -> None:
             rf"{NOT_AFTER_WORD}(?<!/)(?<![A-Za-z0-9]-)#?{re.escape(number)}{NOT_BEFORE_WORD}(?![-/–][A-Za-z0-9])", reading.open
         ):
             start, end = reading.span(found.start(), found.end())
-            if reading.raw[start:end].lstrip("#") == number:
+            if reading.raw[start:end] in (number, f"#{number}"):
                 reading.blank(found.start(), found.end())
 
 

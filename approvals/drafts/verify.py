@@ -12,7 +12,7 @@ from approvals.drafts.case import Case, finding
 from approvals.drafts.date_rules import check_dates, check_durations
 from approvals.drafts.facts import DraftFacts
 from approvals.drafts.findings import DraftPolicy, DraftText, Finding, is_sendable
-from approvals.drafts.folding import Reading
+from approvals.drafts.folding import UNSPACED, Reading
 from approvals.drafts.form_rules import check_forbidden, check_headers, check_hidden, check_length, check_placeholders, check_shouting
 from approvals.drafts.injection_rules import check_echoes
 from approvals.drafts.language_rules import check_language
@@ -84,7 +84,7 @@ def _take_out_names(reading: Reading, case: Case) -> None:
         if name not in reading.plain:
             continue
         for found in re.finditer(
-            rf"(?<![^\W_]){re.escape(name)}(?![^\W_])|(?<=[^\x00-\u2fff]){re.escape(name)}|{re.escape(name)}(?=[^\x00-\u2fff])",
+            rf"(?<![^\W_]){re.escape(name)}(?![^\W_])|(?<=[{UNSPACED}]){re.escape(name)}|{re.escape(name)}(?=[{UNSPACED}])",
             reading.open,
         ):
             before, after = reading.open[max(0, found.start() - 4) : found.start()], reading.open[found.end() : found.end() + 3]

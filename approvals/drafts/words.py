@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from approvals.drafts.folding import FILL, fold_pattern
+from approvals.drafts.folding import FILL, LETTERS, fold_pattern
 
 _FOLDER = Path(__file__).with_name("words")
 _LITERAL = re.compile(r"[^\s()|*?\[\]\\.+^$]+")
@@ -83,7 +83,7 @@ class Lexicon:
         """The single words of plain lists, folded."""
         if names not in self.vocabulary:
             entries = (entry for name in names for entry in self.lists.get(name, ()))
-            self.vocabulary[names] = frozenset(word for entry in entries for word in re.findall(r"[^\W\d_]+", fold_pattern(entry)))
+            self.vocabulary[names] = frozenset(word for entry in entries for word in re.findall(LETTERS, fold_pattern(entry)))
         return self.vocabulary[names]
 
 
