@@ -87,7 +87,7 @@ def _perform(run: AgentRun, agent: Agent[Any, Any]) -> None:
         agent=run.agent,
         run_id=str(run.pk),
         trace_id=run.trace_id,
-        event_id=run.cause if run.cause_type not in ("schedule", "redraft") else "",
+        event_id=run.cause if run.cause_type not in ("schedule", "redraft") and not run.cause_type.startswith("heard.") else "",
         facts_hash=agent.facts_hash(context),
         prompt_hash=first.prompt_hash if first else "",
         model=first.model if first else "",
@@ -97,6 +97,7 @@ def _perform(run: AgentRun, agent: Agent[Any, Any]) -> None:
     )
     notes = [note for answer in answers.values() for note in answer.notes]
     with transaction.atomic():
+        agent.remember(context, decision, run)
         opened = intake.submit(result, findings)
         ledger.append(
             "run.finished",
@@ -105,8 +106,8 @@ def _perform(run: AgentRun, agent: Agent[Any, Any]) -> None:
             subject=("run", str(run.pk)),
             case_id=opened.pk if opened else None,
             event_id=result.event_id,
-            customer_id=case.customer_id,
-            invoice_id=case.invoice_id,
+            customer_id=case.customer_id if case else run.chargebee_customer_id,
+            invoice_id=case.invoice_id if case else "",
             agent=run.agent,
             prompt_hash=result.prompt_hash,
             model=result.model,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -10,9 +12,13 @@ from agents.models import AgentRun
 from agents.registry import AGENTS
 from approvals.models import Proposal
 from approvals.signals import redraft_wanted
-from billing_ai.kernel import ids
+from billing_ai.kernel import clock, ids
+from billing_ai.signals.heard import heard
 from billing_ai.work.models import Lane
 from billing_ai.work.wake import wake
+
+GATHER_NEWS_FOR = timedelta(seconds=2)
+"""How long a run on what other systems tell waits for more of it: usage comes in batches, and one look at the end is enough."""
 
 
 def start_for_event(event_type: str, event_id: str, trace_id: str, customer_id: str, invoice_ids: tuple[str, ...]) -> int:
@@ -33,6 +39,30 @@ def start_for_event(event_type: str, event_id: str, trace_id: str, customer_id: 
         for subject in agent.subjects(event_type, customer_id, invoice_ids)
     ]
     return _start(rows)
+
+
+def start_for_news(sender: Any, customer_ids: Iterable[str], kind: str, **_: Any) -> None:
+    """Another system told us something of these customers: a run for each agent that wants `heard.<kind>`. News that comes in a burst is
+    looked at once, a moment later."""
+    event_type = f"heard.{kind}"
+    wanting = [(name, agent) for name, agent in AGENTS.items() if event_type in agent.events]
+    _start(
+        [
+            AgentRun(
+                agent=name,
+                subject_kind=subject.kind,
+                subject_id=subject.id,
+                cause=f"{event_type}:{ids.new_id()}",
+                cause_type=event_type,
+                chargebee_customer_id=customer_id,
+                lane=Lane.BATCH,
+                not_before=clock.now() + GATHER_NEWS_FOR,
+            )
+            for customer_id in sorted(customer_ids)
+            for name, agent in wanting
+            for subject in agent.subjects(event_type, customer_id, ())
+        ]
+    )
 
 
 def start_due(now: Any) -> int:
@@ -60,8 +90,8 @@ def start_redraft(sender: type[Proposal], proposal: Proposal, instruction: str, 
         [
             AgentRun(
                 agent=proposal.agent,
-                subject_kind="invoice",
-                subject_id=proposal.chargebee_invoice_id,
+                subject_kind="invoice" if proposal.chargebee_invoice_id else "customer",
+                subject_id=proposal.chargebee_invoice_id or proposal.chargebee_customer_id,
                 cause=f"redraft:{proposal.pk}",
                 cause_type="redraft",
                 instruction=instruction,
@@ -84,4 +114,5 @@ def _start(rows: list[AgentRun]) -> int:
     return len(rows)
 
 
+heard.connect(start_for_news, dispatch_uid="agents.news")
 redraft_wanted.connect(start_redraft, dispatch_uid="agents.redraft")

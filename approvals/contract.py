@@ -52,6 +52,10 @@ class CaseDraft:
     needs_person: bool = False
     next_action: str = ""
     reasons: tuple[Reason, ...] = ()
+    at_stake: Money | None = None
+    """What there is to lose where nothing is owed; None: the amount due."""
+    over: str = ""
+    """Why there is no more to be done: the case, when one is open, ends with this reason. Empty: it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class RunResult:
     facts_hash: str
     prompt_hash: str
     model: str
-    case: CaseDraft
+    case: CaseDraft | None
     proposals: tuple[ProposalDraft, ...]
     decision: Mapping[str, Any] = field(default_factory=dict)
 

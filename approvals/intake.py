@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 
-from approvals import states
+from approvals import outcomes, states
 from approvals.companions import hold_native_dunning
 from approvals.contract import CaseDraft, ProposalDraft, RunResult
 from approvals.ledger_notes import note_case
@@ -29,16 +29,22 @@ PROPOSALS_LIVE_FOR = timedelta(days=7)
 
 def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | None = None) -> Case | None:
     """Open or refresh the case and put each proposal before the policy gate. None when the case is about an invoice on which nothing
-    is owed any more. A case without an invoice is about the customer as a whole, and one without a customer about many at once.
+    is owed any more, and when there is nothing to propose. A case without an invoice is about the customer as a whole, and one without a
+    customer about many at once.
 
     `findings` holds, per step, what the verifier said of the words. What an earlier run proposed and nobody has decided on is withdrawn
     when the new run no longer wants it.
     """
+    draft_of_case = result.case
+    if draft_of_case is None:
+        return None
     with transaction.atomic():
-        invoice = Invoice.objects.filter(pk=result.case.invoice_id).first() if result.case.invoice_id else None
-        if result.case.invoice_id and (invoice is None or invoice.amount_due_minor <= 0):
+        if draft_of_case.over:
+            return _end(draft_of_case, result)
+        invoice = Invoice.objects.filter(pk=draft_of_case.invoice_id).first() if draft_of_case.invoice_id else None
+        if draft_of_case.invoice_id and (invoice is None or invoice.amount_due_minor <= 0):
             return None
-        case = _case(result, invoice)
+        case = _case(draft_of_case, result, invoice)
         wanted = {(draft.action, draft.step) for draft in result.proposals}
         held = list(case.proposals.select_for_update(of=("self",)).filter(status__in=states.OPEN).select_related("current"))
         for proposal in held:
@@ -54,13 +60,25 @@ def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | Non
         return case
 
 
-def _case(result: RunResult, invoice: Invoice | None) -> Case:
-    draft = result.case
-    case = (
+def _active(draft: CaseDraft) -> Case | None:
+    return (
         Case.objects.select_for_update(of=("self",))
         .filter(kind=draft.kind, chargebee_customer_id=draft.customer_id, chargebee_invoice_id=draft.invoice_id, status__in=Case.ACTIVE)
         .first()
     )
+
+
+def _end(draft: CaseDraft, result: RunResult) -> Case | None:
+    """The agent sees no more to be done: the case ends, unless a person has a promise or a dispute on it."""
+    case = _active(draft)
+    if case is None or case.status != Case.OPEN:
+        return None
+    outcomes.end(case, Case.CLOSED, draft.over, result.event_id, actor=agent_actor(result.agent))
+    return case
+
+
+def _case(draft: CaseDraft, result: RunResult, invoice: Invoice | None) -> Case:
+    case = _active(draft)
     is_new = case is None
     if case is None:
         case = Case(
@@ -86,7 +104,7 @@ def _describe(case: Case, draft: CaseDraft, invoice: Invoice | None) -> None:
     case.category, case.headline = draft.category, draft.headline[:300]
     case.likelihood_bp, case.uplift_bp = draft.likelihood_bp, draft.uplift_bp
     case.amount_reference = reference_cents(case.amount_due)
-    case.stake = case.amount_reference * draft.uplift_bp // 10_000
+    case.stake = (case.amount_reference if draft.at_stake is None else reference_cents(draft.at_stake)) * draft.uplift_bp // 10_000
     case.reasons = [
         {"code": reason.code, "sentence": reason.sentence, "weight": round(reason.weight, 3), "fact": reason.fact}
         for reason in draft.reasons

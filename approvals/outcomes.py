@@ -33,21 +33,25 @@ def settle(customer_id: str, *, event_id: str = "") -> int:
 
 
 def _settle_case(case: Case, event_id: str) -> bool:
-    invoice = Invoice.objects.filter(pk=case.chargebee_invoice_id).first()
-    if case.status not in Case.ACTIVE or invoice is None:
+    invoice = Invoice.objects.filter(pk=case.chargebee_invoice_id).first() if case.chargebee_invoice_id else None
+    is_whole = bool(case.chargebee_customer_id) and not case.chargebee_invoice_id
+    if case.status not in Case.ACTIVE or (invoice is None and not is_whole):
         return False
-    _credit_payments(case, invoice, event_id)
+    if invoice is not None:
+        _credit_payments(case, invoice, event_id)
     customer = Customer.objects.filter(pk=case.chargebee_customer_id).first()
     if customer is not None and customer.is_deleted:
-        return _end(case, Case.CLOSED, "the customer was deleted in Chargebee", event_id)
+        return end(case, Case.CLOSED, "the customer was deleted in Chargebee", event_id)
+    if invoice is None:
+        return False  # about the customer as a whole: its agent says when it is over
     if invoice.status == "paid" or (queries.is_open(invoice) is False and invoice.amount_due_minor == 0 and invoice.status not in _GONE):
         recovered = sum(case.outcomes.values_list("recovered_minor", flat=True))
         if recovered:
             case.recovered_minor = recovered
-            return _end(case, Case.RECOVERED, "the invoice was paid", event_id)
-        return _end(case, Case.CLOSED, "nothing is owed any more (credited or written off)", event_id)
+            return end(case, Case.RECOVERED, "the invoice was paid", event_id)
+        return end(case, Case.CLOSED, "nothing is owed any more (credited or written off)", event_id)
     if invoice.status in _GONE or invoice.is_deleted:
-        return _end(case, Case.CLOSED, f"the invoice is {invoice.status.replace('_', ' ')}", event_id)
+        return end(case, Case.CLOSED, f"the invoice is {invoice.status.replace('_', ' ')}", event_id)
     if invoice.amount_due_minor != case.amount_due_minor:
         before = case.amount_due_minor
         case.amount_due_minor = invoice.amount_due_minor
@@ -128,15 +132,18 @@ def _credit(case: Case, paid: Transaction) -> tuple[str, Proposal | None]:
     return "customer", None
 
 
-def _end(case: Case, status: str, reason: str, event_id: str) -> bool:
-    stop_open(case, chargebee(), reason)
+def end(case: Case, status: str, reason: str, event_id: str, *, actor: Actor | None = None) -> bool:
+    """End a locked case: what has not gone out is withdrawn, an open promise is settled. `actor` is who found it out, else Chargebee."""
+    stop_open(case, actor or chargebee(), reason)
     case.status, case.closed_at, case.snoozed_until, case.updated_at = status, clock.now(), None, clock.now()
     case.amount_due_minor = 0 if status == Case.RECOVERED else case.amount_due_minor
     for promise in case.promises.filter(status=Promise.OPEN):
         _end_promise(promise, _came_in(case, promise), clock.now())
     case._change_reason = reason  # type: ignore[attr-defined]  # simple-history reads it from the instance
     case.save()
-    note_case(f"case.{status}", case, chargebee(), {"reason": reason, "recovered_minor": case.recovered_minor, "event_id": event_id})
+    note_case(
+        f"case.{status}", case, actor or chargebee(), {"reason": reason, "recovered_minor": case.recovered_minor, "event_id": event_id}
+    )
     case_changed.send(sender=Case, case=case, kind=f"case.{status}")
     return True
 

@@ -53,12 +53,13 @@ app.conf.update(
         "executions": {"task": "approvals.execute_due", "schedule": _every},
         "housekeeping": {"task": "approvals.housekeeping", "schedule": max(3.0, _every * 6)},
         "reconcile": {"task": "inbox.reconcile", "schedule": max(30.0, _every * 30)},
+        "night": {"task": "churn.night", "schedule": max(5.0, _every * 10)},
         "webhooks": {"task": "api.deliver", "schedule": _every},
         "api": {"task": "api.housekeeping", "schedule": max(3.0, _every * 6)},
         "audit": {"task": "inbox.checkpoint_audit", "schedule": max(10.0, _every * 6)},
     },
 )
-app.autodiscover_tasks(["billing_ai.inbox", "agents", "approvals", "billing_ai.api"])
+app.autodiscover_tasks(["billing_ai.inbox", "agents", "agents.churn", "approvals", "billing_ai.api"])
 
 
 @setup_logging.connect

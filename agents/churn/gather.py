@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from django.db import models
 from django.db.models import Count, F, Max, Min, Q, Sum
+from numpy.typing import NDArray
 
 from agents.churn.models import ChurnScore, ValueChange
 from agents.churn.signals import FIELDS, NEVER, FloatArray
@@ -75,6 +76,18 @@ class Gathered:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, positions: NDArray[np.int64]) -> Gathered:
+        """The customers at these positions only."""
+        kept = positions.tolist()
+        return Gathered(
+            [self.ids[at] for at in kept],
+            {name: values[positions] for name, values in self.columns.items()},
+            [self.currencies[at] for at in kept],
+            self.value_reference_cents[positions],
+            self.is_active[positions],
+            [self.segments[at] for at in kept],
+        )
 
 
 def sources(as_of: datetime) -> Sources:
@@ -195,13 +208,13 @@ class _Batch:
                 leaving=Count("pk", filter=live & Q(cancel_scheduled_at__isnull=False)),
                 leaves_at=Max("cancel_scheduled_at", filter=live),
                 renews_at=Min("current_term_end_at", filter=live),
-                started_at=Min("started_at"),
+                first_start=Min("started_at"),
                 last_start=Max("started_at", filter=live),
                 first_end=Min("cancelled_at", filter=Q(status="cancelled")),
-                seats=Sum("seats", filter=live),
+                seats_held=Sum("seats", filter=live),
                 counted=Count("seats", filter=live),
                 discounted=Count("pk", filter=live & Q(discount_ends_at__isnull=False)),
-                discount_ends_at=Min("discount_ends_at", filter=live),
+                first_discount_end=Min("discount_ends_at", filter=live),
                 without_discount=Count("pk", filter=live & Q(has_discount=False)),
             )
         )

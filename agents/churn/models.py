@@ -123,6 +123,21 @@ class ValueChange(models.Model):
         return f"{self.chargebee_customer_id} {self.what} {self.before:g} to {self.after:g}"
 
 
+class Departure(models.Model):
+    """A customer who had a subscription that could be left, and has none any more. What scores are held against, and learn from."""
+
+    chargebee_customer_id = models.CharField(max_length=100)
+    left_at = models.DateTimeField(help_text="when the last subscription ended")
+    seen_at = models.DateTimeField(help_text="when it was seen")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chargebee_customer_id", "left_at"], name="one_departure_each")]
+        indexes = [models.Index(fields=["left_at"], name="departure_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.chargebee_customer_id} {self.left_at:%Y-%m-%d}"
+
+
 class ScoringRun(models.Model):
     """One night's scoring of everyone: a cursor that moves with each batch, in the batch's own transaction. Status: running → done | given_up."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.churn.models import ChurnHistory, ChurnScore, PeerMedians, ScoringRun
 from agents.churn.packing import unpack
@@ -130,11 +130,24 @@ def nightly_progress() -> Progress | None:
     )  # fmt: skip
 
 
+def peers_of(segment: str) -> dict[str, float]:
+    """The median of each signal among the customers of this segment, as of the last night; empty when there was none."""
+    found = PeerMedians.objects.filter(pk=segment).values_list("medians", flat=True).first()
+    return dict(found or {})
+
+
 def signals_of(row: ChurnScore | ChurnHistory) -> CustomerSignals:
     """The figures that a stored score rests on."""
     values = {name: getattr(row, name) for name in FIELDS}
     reactivated = values.pop("was_reactivated")
     return CustomerSignals(**values, was_reactivated=None if reactivated is None else bool(reactivated))
+
+
+def figures_before(customer_id: str, as_of: datetime) -> CustomerSignals | None:
+    """The customer's own figures at the newest point of history that is older than a week."""
+    points = ChurnHistory.objects.filter(chargebee_customer_id=customer_id, scored_at__lte=as_of - timedelta(days=7))
+    point = points.order_by("-scored_at", "-pk").first()
+    return None if point is None else signals_of(point)
 
 
 def _figures_before(rows: Sequence[ChurnScore]) -> dict[str, ChurnHistory]:

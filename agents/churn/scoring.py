@@ -54,6 +54,12 @@ class Scorer:
             codes = pack(moved, self.model.names)
         return BatchScores(probabilities, by_rule.health, by_rule.rooms, self.knobs.bands(probabilities[:, 2]), codes)
 
+    def effects(self, columns: SignalColumns) -> dict[str, FloatArray]:
+        """What each signal moved each customer's score by, in log odds or log rate: above 0 raised it. For the reasons of a few."""
+        if self.model is None:
+            return dict(zip(_RULE_NAMES, score_columns(columns, self.knobs.scorecard).effects.T, strict=True))
+        return dict(zip(self.model.names, self.model.probabilities(columns)[1], strict=True))
+
 
 def current() -> Scorer:
     """The scorer of this moment."""

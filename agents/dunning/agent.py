@@ -126,6 +126,9 @@ class DunningAgent:
         """The case and its proposals."""
         return proposal.build(context, decision, answers)
 
+    def remember(self, context: DunningContext, decision: DunningDecision, run: AgentRun) -> None:
+        """Nothing: all that it knows stands in the case."""
+
     def facts_hash(self, context: DunningContext) -> str:
         """The same hash that an approval is held against."""
         return facts_hash(context.invoice.pk)

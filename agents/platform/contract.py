@@ -39,7 +39,7 @@ Decision = TypeVar("Decision")
 
 
 class Agent(Protocol[Context, Decision]):
-    """One agent. All but `load_context` and `subjects` are pure."""
+    """One agent. All but `subjects`, `due`, `load_context` and `remember` are pure."""
 
     name: str
     label: str
@@ -62,8 +62,11 @@ class Agent(Protocol[Context, Decision]):
 
     def propose(
         self, context: Context, decision: Decision, answers: Mapping[str, DraftAnswer]
-    ) -> tuple[CaseDraft, Sequence[ProposalDraft], Mapping[str, Any]]:
-        """The case, the proposals, and the derived values to keep on the run."""
+    ) -> tuple[CaseDraft | None, Sequence[ProposalDraft], Mapping[str, Any]]:
+        """The case, the proposals, and the derived values to keep on the run. No case: there is nothing to propose, the values are kept."""
+
+    def remember(self, context: Context, decision: Decision, run: AgentRun) -> None:
+        """Write what the agent keeps in tables of its own. Called in the transaction that ends the run, before its case is submitted."""
 
     def facts_hash(self, context: Context) -> str:
         """The hash of the facts that the decision rests on."""

@@ -154,8 +154,8 @@ class DefaultPhase:
     sample_percent: int = 10
 
 
-PHASES: tuple[DefaultPhase, ...] = (DefaultPhase("dunning"),)
-AGENTS = ("dunning",)
+PHASES: tuple[DefaultPhase, ...] = (DefaultPhase("dunning"), DefaultPhase("churn", phase=Phase.OBSERVE))
+AGENTS = ("dunning", "churn")
 REASON = "shipped with the product"
 
 

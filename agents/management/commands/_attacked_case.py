@@ -159,6 +159,10 @@ class AttackedDunning:
         self.answers = answers
         return AGENT.propose(context, decision, answers)
 
+    def remember(self, context: DunningContext, decision: DunningDecision, run: AgentRun) -> None:
+        """What the agent itself keeps."""
+        AGENT.remember(context, decision, run)
+
     def facts_hash(self, context: DunningContext) -> str:
         """The agent's own."""
         return AGENT.facts_hash(context)

@@ -79,11 +79,14 @@ def test_an_event_starts_a_run_and_is_written_down(edge: Edge, owed: None) -> No
     assert (made.status, made.reason) == ("done", "")
     assert made.finished_at is not None
     assert edge.asked == [("cus_1", ("INV-1",))]
-    run = AgentRun.objects.get()
-    assert (run.agent, run.subject_id, run.cause, run.trace_id) == ("dunning", "INV-1", "ev_1", made.trace_id)
+    asked = AgentRun.objects.order_by("agent").values_list("agent", "subject_kind", "subject_id", "cause", "trace_id")
+    assert list(asked) == [
+        ("churn", "customer", "cus_1", "ev_1", made.trace_id),
+        ("dunning", "invoice", "INV-1", "ev_1", made.trace_id),
+    ]
     entry = Entry.objects.get(kind="event.routed")
     assert (entry.chargebee_event_id, entry.chargebee_customer_id, entry.trace_id) == ("ev_1", "cus_1", made.trace_id)
-    assert entry.data == {"type": "payment_failed", "runs": 1, "invoices": ["INV-1"]}
+    assert entry.data == {"type": "payment_failed", "runs": 2, "invoices": ["INV-1"]}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def test_what_fails_after_the_facts_leaves_nothing_half_done(edge: Edge, owed: N
     assert AgentRun.objects.count() == 0  # rolled back with it
     clock.shift(timedelta(minutes=1))
     routing.process_due()
-    assert AgentRun.objects.count() == 1
+    assert AgentRun.objects.count() == 2  # one an agent
 
 
 def test_payments_are_routed_before_news(edge: Edge) -> None:
@@ -211,7 +214,7 @@ def test_a_worker_that_lost_its_lease_writes_no_entry(edge: Edge, owed: None) ->
     routing.route(fast)
     routing.route(slow)
     assert Entry.objects.filter(kind="event.routed").count() == 1
-    assert AgentRun.objects.count() == 1
+    assert AgentRun.objects.count() == 2  # one an agent
 
 
 def test_the_task_goes_on_until_nothing_is_due(edge: Edge) -> None:
