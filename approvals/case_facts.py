@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from approvals.drafts.facts import Card, Customer, DraftFacts, Invoice
+from approvals.drafts.facts import Card, Customer, DraftFacts, Invoice, no_invoice
 from billing_ai.facts import models as facts
 from billing_ai.facts.queries import OPEN_INVOICE
 from billing_ai.integrations.chargebee import reads
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # What a preview shows in place of the links, which are made only when the message is sent.
 PREVIEW_PAY_LINK = "https://pay.example/preview-of-the-payment-page"
+_NO_MONEY = "USD"
+"""The currency of the nothing that is owed in a message about no invoice; it is never shown."""
 PREVIEW_CARD_LINK = "https://pay.example/preview-of-the-card-page"
 
 
@@ -33,7 +35,8 @@ class CaseFacts:
     """Everything that a message or a second look needs. Holds names and addresses: never store it."""
 
     customer: LiveCustomer
-    invoice: LiveInvoice
+    invoice: LiveInvoice | None
+    """None where the case is about the customer as a whole."""
     draft: DraftFacts
 
     @property
@@ -60,8 +63,10 @@ def load(
 ) -> CaseFacts:
     """Fetch what the case is about, now. Raises Retryable when Chargebee is away, Terminal when the invoice or the customer is gone.
 
-    `invoice` is the invoice as it was fetched a moment ago, `zone` the customer's stored time zone: neither is then asked for again.
+    Without an invoice it is about the customer as a whole. `invoice` is the invoice as it was fetched a moment ago, `zone` the customer's stored time zone: neither is then asked for again.
     """
+    if not invoice_id:
+        return _whole(reads.retrieve_customer(customer_id), zone)
     invoice = reads.retrieve_invoice(invoice_id) if invoice is None else invoice
     customer = reads.retrieve_customer(customer_id)
     others = [
@@ -73,26 +78,41 @@ def load(
     if proposal is not None:
         retry_on = planned_retry(proposal)
     card = _card(customer)
+    return CaseFacts(customer, invoice, draft_facts(customer, invoice, others, card=card, retry_on=retry_on, zone=_zone(customer_id, zone)))
+
+
+def _whole(customer: LiveCustomer, zone: str | None) -> CaseFacts:
+    return CaseFacts(customer, None, draft_facts(customer, None, [], card=None, retry_on=None, zone=_zone(customer.id, zone)))
+
+
+def _zone(customer_id: str, zone: str | None) -> str:
     if zone is None:
         zone = facts.Customer.objects.filter(pk=customer_id).values_list("time_zone", flat=True).first()
-    return CaseFacts(customer, invoice, draft_facts(customer, invoice, others, card=card, retry_on=retry_on, zone=zone or "UTC"))
+    return zone or "UTC"
 
 
 def draft_facts(
-    customer: LiveCustomer, invoice: LiveInvoice, others: list[LiveInvoice], *, card: PaymentSource | None, retry_on: date | None, zone: str
+    customer: LiveCustomer,
+    invoice: LiveInvoice | None,
+    others: list[LiveInvoice],
+    *,
+    card: PaymentSource | None,
+    retry_on: date | None,
+    zone: str,
 ) -> DraftFacts:
-    """The facts in the form that rendering and verifying take."""
+    """The facts in the form that rendering and verifying take. No invoice: the message is about the customer as a whole."""
+    today = clock.now().astimezone(ZoneInfo(zone)).date()
     return DraftFacts(
         customer=Customer(
             first_name=customer.first_name or None, company=customer.company or None, locale=customer.locale or "en", time_zone=zone
         ),
         vendor=settings.VENDOR_NAME,
-        invoice=_invoice(invoice),
+        invoice=_invoice(invoice) if invoice is not None else no_invoice(_NO_MONEY, today),
         payment_link=PREVIEW_PAY_LINK,
         update_card_link=PREVIEW_CARD_LINK,
         sender_name=settings.VENDOR_NAME,
         support_email=settings.SUPPORT_EMAIL,
-        today=clock.now().astimezone(ZoneInfo(zone)).date(),
+        today=today,
         other_invoices=tuple(_invoice(one) for one in others),
         retry_date=retry_on,
         card=Card(card.card_brand, card.card_last4, f"{card.expiry_month:02}/{card.expiry_year % 100:02}")

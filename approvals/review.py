@@ -187,14 +187,14 @@ def preview(proposal_id: UUID, user: User, subject: str, body: str) -> tuple[Ren
 def live_facts(
     case: Case, user: User, opened: seal.Opened | None = None, *, zone: str | None = None
 ) -> tuple[case_facts.CaseFacts | None, Invoice | None, str]:
-    """The live facts and the invoice as it is stored now; or why there are none, in words. A case about no invoice has none and needs none."""
-    if not case.chargebee_invoice_id:
+    """The live facts and the invoice as it is stored now; or why there are none, in words. A case about many customers has none, needs none."""
+    if not case.chargebee_customer_id:
         return None, None, ""
     if not user.has_perm("approvals.read_personal"):
         return None, None, "Your role does not see names and addresses."
     try:
-        fetched = reads.retrieve_invoice(case.chargebee_invoice_id)
-        stored = facts_sync.store_invoice(fetched)
+        fetched = reads.retrieve_invoice(case.chargebee_invoice_id) if case.chargebee_invoice_id else None
+        stored = facts_sync.store_invoice(fetched) if fetched is not None else None
         live = case_facts.load(case.chargebee_customer_id, case.chargebee_invoice_id, invoice=fetched, zone=zone)
     except OutsideError as error:
         return None, None, error.sentence

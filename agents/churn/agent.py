@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agents.churn import context as reading
-from agents.churn import nightly, proposal, pushing, storing
+from agents.churn import message, nightly, proposal, pushing, storing
 from agents.churn.context import ChurnContext
 from agents.churn.decide import ChurnDecision, decide
 from agents.churn.models import Intervention
@@ -59,8 +59,10 @@ class ChurnAgent:
         return None if isinstance(context, PushContext) else decide(context, now)
 
     def drafting(self, context: Context, decision: ChurnDecision | None, run: AgentRun) -> Sequence[Drafting]:
-        """None: what a rule asks for so far is for colleagues."""
-        return []
+        """The message that a rule asks for: it goes through the same checks as any other. Names are fetched here, in memory only."""
+        if isinstance(context, PushContext) or decision is None or decision.rule is None or decision.group != Intervention.TREATED:
+            return []
+        return [message.drafting(context, decision, run)] if decision.rule.action == "send_message" else []
 
     def propose(
         self, context: Context, decision: ChurnDecision | None, answers: Mapping[str, DraftAnswer]

@@ -106,6 +106,10 @@ DEFAULT_RULES: tuple[dict[str, Any], ...] = (
         "key": "high_task", "title": "High risk: a task for the owner", "bands": ["high"], "change": InterventionRule.ANY, "action": "crm_task",
         "params": {"subject": "Look at this customer before the next renewal", "due_in_days": 5}, "cool_down_days": 45, "rank": 30,
     },
+    {
+        "key": "medium_message", "title": "Risk is rising: a message that asks how it goes", "bands": ["medium"],
+        "change": InterventionRule.WORSE, "action": "send_message", "params": {"tone": "warm"}, "cool_down_days": 60, "rank": 40,
+    },
 )  # fmt: skip
 
 

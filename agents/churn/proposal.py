@@ -10,7 +10,7 @@ from agents.churn.context import CASE_KIND, PLAIN_CURRENCY, ChurnContext
 from agents.churn.decide import ChurnDecision
 from agents.churn.models import Intervention
 from agents.platform.llm.requests import DraftAnswer
-from approvals.contract import CaseDraft, ProposalDraft
+from approvals.contract import CaseDraft, ProposalDraft, Reason
 from billing_ai.kernel import clock
 from billing_ai.kernel.money import Money
 
@@ -58,12 +58,18 @@ def _step(context: ChurnContext, decision: ChurnDecision, answers: Mapping[str, 
     rule = decision.rule
     if rule is None:
         raise ValueError("a step is made of a rule")
+    step = step_of(decision, context)
+    answer = answers.get(step)
+    payload = {"customer_id": context.customer.pk, **rule.params}
     return ProposalDraft(
         rule.action,
-        step_of(decision, context),
+        step,
         Money(0, context.gathered.currencies[0] or PLAIN_CURRENCY),
-        {"customer_id": context.customer.pk, **rule.params},
-        reasons=decision.raised,
+        payload if answer is None else {**payload, "notes": list(answer.notes)},
+        words=answer.words if answer is not None else None,
+        reasons=(*decision.raised, *(Reason("words", sentence) for sentence in (answer.reasons if answer is not None else ()))),
+        needs_person=answer is not None,
+        words_from=answer.model if answer is not None else "",
     )
 
 

@@ -39,7 +39,7 @@ Decision = TypeVar("Decision")
 
 
 class Agent(Protocol[Context, Decision]):
-    """One agent. All but `subjects`, `due`, `load_context` and `remember` are pure."""
+    """One agent. `decide`, `propose` and `facts_hash` are pure; `subjects`, `due`, `load_context` and `drafting` read; `remember` writes."""
 
     name: str
     label: str
@@ -58,7 +58,7 @@ class Agent(Protocol[Context, Decision]):
         """The decision. Pure: the same context and moment give the same decision."""
 
     def drafting(self, context: Context, decision: Decision, run: AgentRun) -> Sequence[Drafting]:
-        """The messages to be written; empty when none is."""
+        """The messages to be written; empty when none is. May fetch what they are rendered with. Raises as `load_context`."""
 
     def propose(
         self, context: Context, decision: Decision, answers: Mapping[str, DraftAnswer]

@@ -43,7 +43,7 @@ class CreateTicket:
         failed = [one for one in tries if proposal.chargebee_invoice_id in one.invoice_ids and one.status == "failure"]
         lines = [
             f"Customer {live.customer.id}{f', tier {case.tier}' if case.tier else ''}{f', {case.country}' if case.country else ''}",
-            f"Invoice {live.invoice.id}: {money_text(live.draft.invoice.amount_due, 'en')} due since {date_text(live.draft.invoice.due_date, 'en')}",
+            f"Invoice {proposal.chargebee_invoice_id}: {money_text(live.draft.invoice.amount_due, 'en')} due since {date_text(live.draft.invoice.due_date, 'en')}",
             f"Why it failed: {case.category.replace('_', ' ') or 'unknown'}; {len(failed)} failed attempts",
             f"Likelihood that it comes in: {case.likelihood_bp / 100:.0f} %",
             *(f"- {reason['sentence']}" for reason in case.reasons[:8]),
@@ -52,7 +52,7 @@ class CreateTicket:
         ]
         return Request(
             values={"priority": str(revision.payload.get("priority", "normal")), "customer_id": live.customer.id},
-            sealed={"subject": f"Payment failed: invoice {live.invoice.id}", "body": "\n".join(lines)},
+            sealed={"subject": f"Payment failed: invoice {proposal.chargebee_invoice_id}", "body": "\n".join(lines)},
         )
 
     def act(self, request: Request, *, key: str) -> Done:

@@ -11,8 +11,9 @@ from django.conf import settings
 
 from approvals import case_facts
 from approvals.actions.contract import Absent, CannotTell, Done, Look, Request, Settled, StillGoing
-from approvals.actions.second_look import approved_facts_still_hold, look_at_invoice
+from approvals.actions.second_look import approved_facts_still_hold, look_at_customer, look_at_invoice
 from approvals.contract import Check
+from approvals.drafts.facts import DraftFacts
 from approvals.models import Execution, Proposal, Revision
 from approvals.policy import consent
 from approvals.revisions import read_words, render_and_verify
@@ -38,8 +39,8 @@ class SendMessage:
         return f"Sends this {way} to the customer, after a delay in which it can be undone."
 
     def look_again(self, proposal: Proposal, revision: Revision) -> Look:
-        """Invoice open, same amount, same customer, reachable, and the words still true."""
-        checks, _ = look_at_invoice(proposal)
+        """Invoice open, same amount (or the customer still there, where it is about no invoice), reachable, and the words still true."""
+        checks = look_at_invoice(proposal)[0] if proposal.chargebee_invoice_id else look_at_customer(proposal)
         if any(check.outcome == "deny" for check in checks):
             return Look(tuple(checks))
         checks += approved_facts_still_hold(proposal)
@@ -66,11 +67,7 @@ class SendMessage:
     def freeze(self, proposal: Proposal, revision: Revision, look: Look, key: str) -> Request:
         """Make the customer's links, render with them, verify once more. Raises Terminal when the final text may not be sent."""
         live: case_facts.CaseFacts = look.live
-        pay = writes.create_collect_now_page(
-            proposal.chargebee_customer_id, idempotency_key=effect_key(key, "pay"), currency=proposal.currency
-        ).resource
-        card = writes.create_update_payment_method_page(proposal.chargebee_customer_id, idempotency_key=effect_key(key, "card")).resource
-        facts = live.with_links(pay.url, card.url)
+        facts, pages = _with_links(proposal, live, key)
         words = read_words(revision)
         if words is None:
             raise Terminal("message.no_words", "There is no text to send.")
@@ -85,7 +82,7 @@ class SendMessage:
                 "language": words.language,
                 "text_sha256": hashlib.sha256(rendered.text.encode()).hexdigest(),
                 "sms_segments": rendered.sms_segments,
-                "hosted_page_ids": [pay.id, card.id],
+                "hosted_page_ids": pages,
                 # By this an answer from the number finds its customer; the number itself is only in the sealed part.
                 "to_mark": consent.address_mark("sms", live.phone) if revision.channel == "sms" else "",
             },
@@ -138,6 +135,17 @@ class SendMessage:
         if isinstance(found, ports.InProgress):
             return StillGoing()
         return Absent(may_repeat=False)
+
+
+def _with_links(proposal: Proposal, live: case_facts.CaseFacts, key: str) -> tuple[DraftFacts, list[str]]:
+    """The facts with the customer's own links, and the pages' ids. A message about no invoice has none."""
+    if not proposal.chargebee_invoice_id:
+        return live.draft, []
+    pay = writes.create_collect_now_page(
+        proposal.chargebee_customer_id, idempotency_key=effect_key(key, "pay"), currency=proposal.currency
+    ).resource
+    card = writes.create_update_payment_method_page(proposal.chargebee_customer_id, idempotency_key=effect_key(key, "card")).resource
+    return live.with_links(pay.url, card.url), [pay.id, card.id]
 
 
 ACTION = SendMessage()

@@ -65,7 +65,7 @@ def case_page(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
         "stopped": [switch for switch in review.switches if switch.scope in ("all", case.agent)],
         "promise": next((one for one in review.promises if one.status == Promise.OPEN), None),
     }
-    return show(request, "console/case.html", f"Invoice {case.chargebee_invoice_id}", {**context, **_inside(request, review, reader)})
+    return show(request, "console/case.html", str(case), {**context, **_inside(request, review, reader)})
 
 
 def _inside(request: ConsoleRequest, review: Review, reader: Reader) -> dict[str, Any]:
@@ -78,11 +78,11 @@ def _inside(request: ConsoleRequest, review: Review, reader: Reader) -> dict[str
     live = review.live
     return {
         "review": review,
-        "due_now": live.draft.invoice.amount_due if live else None,
+        "due_now": live.draft.invoice.amount_due if live and live.invoice else None,
         "limits": _limits(cards),
         "cards": shown,
         "past": [card for card in cards if card not in shown],
-        "decidable": openly if live else [],
+        "decidable": openly if live or not review.case.chargebee_invoice_id else [],
         "primary": next((card for card in shown if card["is_message"]), None),
         "undoable": [card for card in shown if card["is_undoable"]],
         "calendar": _calendar(review, reader),
@@ -237,7 +237,7 @@ def _changes(request: ConsoleRequest, review: Review, openly: list[dict[str, Any
         return []
     changes: list[str] = []
     seen_due, _, currency = request.GET.get("seen_due", "").partition(" ")
-    now_due = review.live.draft.invoice.amount_due if review.live else review.case.amount_due
+    now_due = review.live.draft.invoice.amount_due if review.live and review.live.invoice else review.case.amount_due
     if seen_due.lstrip("-").isdigit() and currency == now_due.currency and int(seen_due) != now_due.minor:
         changes.append(f"Due was {reader.money(Money(int(seen_due), currency))}, now it is {reader.money(now_due)}.")
     seen_revision = request.GET.get("seen_revision", "")

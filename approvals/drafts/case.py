@@ -46,6 +46,8 @@ class Case:
     def amounts(self) -> dict[Decimal, frozenset[str]]:
         """Every amount that may be named, with the roles it has."""
         facts, invoice = self.facts, self.facts.invoice
+        if not facts.is_about_invoice:
+            return {}
         roles: list[tuple[Money, str]] = [(invoice.amount_due, "due")]
         roles += [(invoice.total if invoice.total is not None else invoice.amount_due, "total")]
         if invoice.total is None and invoice.amount_paid is not None:
@@ -72,7 +74,9 @@ class Case:
     def dates(self) -> dict[date, frozenset[str]]:
         """Every date that may be named, with the roles it has."""
         facts = self.facts
-        roles: list[tuple[date, str]] = [(facts.invoice.date, "issued"), (facts.invoice.due_date, "due"), (facts.today, "today")]
+        roles: list[tuple[date, str]] = [(facts.today, "today")]
+        if facts.is_about_invoice:
+            roles += [(facts.invoice.date, "issued"), (facts.invoice.due_date, "due")]
         if facts.retry_date is not None:
             roles.append((facts.retry_date, "retry"))
         if facts.service_impact is not None:
@@ -97,7 +101,7 @@ class Case:
     @cached_property
     def invoice_numbers(self) -> tuple[str, ...]:
         """This invoice's number and id, and those of the other open ones, longest first."""
-        invoices = (self.facts.invoice, *self.facts.other_invoices)
+        invoices = self.facts.open_invoices
         return tuple(sorted({text for invoice in invoices for text in (invoice.number, invoice.id)}, key=len, reverse=True))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a message about one invoice may say: the facts, as values. They live in memory only and are never stored."""
+"""What a message about one invoice, or about the customer as a whole, may say: the facts, as values. They live in memory only and are never stored."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ class Invoice:
     line_items: tuple[LineItem, ...] = ()
 
 
+def no_invoice(currency: str, today: dt.date) -> Invoice:
+    """What stands in the place of the invoice in a message that is about none: nothing of it can be named."""
+    return Invoice("", "", Money(0, currency), today, today)
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What may be offered in this case, and nothing besides: `value` is per cent off, or the number of equal instalments."""
@@ -97,6 +102,11 @@ class DraftFacts:
     untrusted: tuple[str, ...] = ()
 
     @property
+    def is_about_invoice(self) -> bool:
+        """False: the message is about the customer as a whole, and no amount, invoice or payment page belongs in it."""
+        return bool(self.invoice.id)
+
+    @property
     def currency(self) -> str:
         """The ISO 4217 code every amount of the message must be in."""
         return self.invoice.amount_due.currency
@@ -109,7 +119,8 @@ class DraftFacts:
     @property
     def open_invoices(self) -> tuple[Invoice, ...]:
         """This invoice and the customer's other open ones, oldest due first."""
-        return tuple(sorted((self.invoice, *self.other_invoices), key=lambda invoice: (invoice.due_date, invoice.number)))
+        own = (self.invoice,) if self.is_about_invoice else ()
+        return tuple(sorted((*own, *self.other_invoices), key=lambda invoice: (invoice.due_date, invoice.number)))
 
 
 def _text(record: Mapping[str, Any], key: str) -> str:

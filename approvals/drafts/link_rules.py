@@ -77,7 +77,7 @@ def check_phones(reading: Reading, case: Case) -> list[Finding]:
 
 def check_has_link(reading: Reading, case: Case) -> list[Finding]:
     """missing_payment_link unless one of the two links stands in the body, whole."""
-    if not case.policy.require_link:
+    if not case.policy.require_link or not case.facts.is_about_invoice:
         return []
     for link in (case.facts.payment_link, case.facts.update_card_link):
         position = reading.raw.find(link)

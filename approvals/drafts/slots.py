@@ -57,9 +57,15 @@ def _first_offer(facts: DraftFacts, read: Callable[[DraftFacts], str]) -> str | 
     return read(facts) if facts.allowed_offers else None
 
 
+_OF_INVOICE = frozenset({"invoice", "other_invoices", "payment_link", "update_card_link", "retry_date", "card"})
+"""Facts that a message has only when it is about an invoice."""
+
+
 def _slot(name: str, kind: SlotKind, label: str, fact: str, value: Callable[[DraftFacts, str, Channel], str | None]) -> Slot:
     channels: tuple[Channel, ...] = ("email",) if kind == "table" else ("email", "sms")
-    return Slot(name, kind, label, fact, value, channels)
+    if fact.partition(".")[0] not in _OF_INVOICE:
+        return Slot(name, kind, label, fact, value, channels)
+    return Slot(name, kind, label, fact, lambda f, lo, ch: value(f, lo, ch) if f.is_about_invoice else None, channels)
 
 
 _ALL = (

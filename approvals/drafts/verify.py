@@ -136,7 +136,7 @@ def verify_slots(draft: SlotDraft, facts: DraftFacts, policy: DraftPolicy | None
         findings += check_placeholders(reading, case)
         findings += check_language(reading, case)
     used = slots.slots_used(draft.body)
-    if case.policy.require_link and not {"links.pay", "links.update_card"} & set(used):
+    if case.policy.require_link and facts.is_about_invoice and not {"links.pay", "links.update_card"} & set(used):
         findings.append(Finding("missing_payment_link", "block", "body", None, "", "{{ links.pay }} or {{ links.update_card }}"))
     if language_of(facts.customer.locale) not in supported_languages():
         findings.append(Finding("language_unsupported", "person", "body", None, facts.customer.locale, "a person who reads the language"))

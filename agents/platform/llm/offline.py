@@ -27,6 +27,8 @@ GROUPS: dict[str, str] = {
     **dict.fromkeys(("mandate", "revocation", "closed_account", "cancelled"), "account"),
     **dict.fromkeys(("processor_error", "config_error", "invalid_transaction", "duplicate", "network_limit"), "ours"),
 }
+CHECK_IN = "check_in"
+"""The stage of a message about no invoice, which asks how it is going."""
 RETRY_GROUPS = frozenset({"funds", "ours", "bank", "generic"})
 
 
@@ -86,6 +88,27 @@ def _mail(words: Mapping[str, Any], case: Mapping[str, Any], group: str, allowed
     return words["subject"][stage], body
 
 
+def _check_in(words: Mapping[str, Any], case: Mapping[str, Any], allowed: frozenset[str]) -> tuple[str, str]:
+    """A message about no invoice: how is it going, and whom to write to."""
+    texts = words["check_in"]
+    if case["channel"] == "sms":
+        return "", str(texts["sms"])
+    opening = str(texts["opening"])
+    greeting = words["greeting"]["named" if "customer.first_name" in allowed else "plain"]
+    # English writes a capital after the greeting's comma, German does not.
+    if words is languages().get("en"):
+        opening = opening[:1].upper() + opening[1:]
+    tone = case["tone"] if case["tone"] in words["sign_off"] else "warm"
+    body = _lines(
+        greeting,
+        opening,
+        texts["ask"],
+        words["opt_out"] if "links.opt_out" in allowed else None,
+        f"{words['sign_off'][tone]}\n{{{{ sender.name }}}}\n{{{{ vendor.name }}}}",
+    )
+    return str(texts["subject"]), body
+
+
 def _sms(words: Mapping[str, Any], case: Mapping[str, Any], group: str, allowed: frozenset[str]) -> str:
     texts = words["sms"]
     about_card = words["ask"][group]["link"] == "links.update_card" and "links.update_card" in allowed
@@ -118,12 +141,14 @@ def compose(case: Mapping[str, Any]) -> dict[str, Any]:
         raise NoTemplate(f"no template in {language}")
     case = {
         **case,
-        "stage": case["stage"] if case["stage"] in words["opening"] else "first_notice",
+        "stage": case["stage"] if case["stage"] in words["opening"] or case["stage"] == CHECK_IN else "first_notice",
         "tone": case["tone"] if case["tone"] in words["closing"] else "neutral",
     }
     group = group_of(str(case["reason_category"]))
     allowed = frozenset(case["allowed_slots"])
-    if case["channel"] == "sms":
+    if case["stage"] == CHECK_IN:
+        subject, body = _check_in(words, case, allowed)
+    elif case["channel"] == "sms":
         subject, body = "", _sms(words, case, group, allowed)
     else:
         subject, body = _mail(words, case, group, allowed)
@@ -133,7 +158,9 @@ def compose(case: Mapping[str, Any]) -> dict[str, Any]:
         "channel": case["channel"],
         "tone": case["tone"],
         "language": language,
-        "reasons": [f"Built-in text for {case['stage'].replace('_', ' ')}, {group.replace('_', ' ')}, in a {case['tone']} tone."],
+        "reasons": ["Built-in text that asks how it is going."]
+        if case["stage"] == CHECK_IN
+        else [f"Built-in text for {case['stage'].replace('_', ' ')}, {group.replace('_', ' ')}, in a {case['tone']} tone."],
     }
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from agents.platform.prompts import Prompt, PromptValue
 from approvals.contract import Words
 
-STAGES = ("first_notice", "reminder", "last_notice", "apology")
+STAGES = ("first_notice", "reminder", "last_notice", "apology", "check_in")
 TONES = ("warm", "neutral", "firm")
 
 JudgeSays = Literal["none", "pass", "person", "block"]

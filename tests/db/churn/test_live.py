@@ -15,8 +15,12 @@ from agents.churn.gather import gather, sources
 from agents.churn.models import ChurnHistory, ChurnScore, ChurnSetting, Departure, Intervention, ValueChange
 from agents.churn.scoring import current
 from agents.models import AgentRun
+from approvals import case_facts
 from approvals.models import Case, Proposal
+from approvals.revisions import read_words, render_and_verify
+from approvals.signals import redraft_wanted
 from audit.models import Entry
+from billing_ai.facts.models import Customer
 from billing_ai.kernel import clock
 from billing_ai.signals.heard import heard
 from billing_ai.signals.models import UsageEvent
@@ -213,3 +217,54 @@ def test_the_binary_copy_writes_what_the_orm_writes(monkeypatch: pytest.MonkeyPa
     assert written[0] == written[1]
     assert len(written[0][1]) == 10  # two points each of those who can be left
     assert np.isinf(written[0][0][0]["cancellation_in_days"])
+
+
+@pytest.fixture
+def chargebee(monkeypatch: pytest.MonkeyPatch) -> Any:
+    from tests.factories import FakeChargebee
+
+    return FakeChargebee().install(monkeypatch)
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es", "it", "nl", "pt-BR", "ja"])
+def test_a_rising_risk_gets_a_message_that_passes_the_same_checks_and_waits_for_a_person(chargebee: Any, language: str) -> None:
+    # given a customer of medium risk who was low a month ago
+    phase("assist")
+    customer("cus_1", failed=2)
+    Customer.objects.update(locale=language)
+    chargebee.customers["cus_1"] = {
+        "id": "cus_1",
+        "first_name": "Ada",
+        "company": "Engines Ltd",
+        "email": "ada@example.com",
+        "locale": language,
+    }
+    run_agent("cus_1", "ev_1")
+    score = ChurnScore.objects.get()
+    assert score.band == "medium"
+    ChurnHistory.objects.update(p90=0.02, scored_at=NOW - timedelta(days=30))
+    # when there is news
+    run = run_agent("cus_1", "ev_2")
+    # then a message about the customer as a whole waits, without an invoice, an amount or a name in its words
+    assert run.decision["rule"] == "medium_message", (run.status, run.reason)
+    proposal = Proposal.objects.get()
+    assert (proposal.action, proposal.status, proposal.chargebee_invoice_id) == ("send_message", "waiting", "")
+    assert proposal.current is not None
+    assert proposal.current.findings == []
+    assert proposal.current.language == language
+    words = read_words(proposal.current)
+    assert words is not None
+    assert "Ada" not in words.body
+    rendered, findings = render_and_verify(words, case_facts.load("cus_1", "").draft)
+    assert rendered is not None
+    assert findings == []
+    assert "{{" not in rendered.text
+
+
+def test_the_wish_for_another_draft_runs_about_the_customer_again(chargebee: Any) -> None:
+    phase("assist")
+    customer("cus_1", failed=6)
+    run_agent("cus_1", "ev_1")
+    redraft_wanted.send(sender=Proposal, proposal=Proposal.objects.get(), instruction="Shorter, please.")
+    run = AgentRun.objects.get(cause_type="redraft")
+    assert (run.subject_kind, run.subject_id, run.instruction) == ("customer", "cus_1", "Shorter, please.")
