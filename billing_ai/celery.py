@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init
+from celery.signals import setup_logging, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_ai.settings")
 from django.conf import settings
@@ -56,6 +56,7 @@ app.conf.update(
         "night": {"task": "churn.night", "schedule": max(5.0, _every * 10)},
         "webhooks": {"task": "api.deliver", "schedule": _every},
         "api": {"task": "api.housekeeping", "schedule": max(3.0, _every * 6)},
+        "site": {"task": "inbox.check_site", "schedule": max(60.0, _every * 60)},
         "audit": {"task": "inbox.checkpoint_audit", "schedule": max(10.0, _every * 6)},
     },
 )
@@ -78,3 +79,9 @@ def _load_before_the_fork(**_: Any) -> None:
 
     language_rules.warm_up()
     gateway.preload()
+
+
+@worker_ready.connect
+def _look_at_the_site(sender: Any, **_: Any) -> None:
+    """Beat's first turn is an interval away; whoever has just set this up wants to know at once whether Chargebee is."""
+    sender.app.send_task("inbox.check_site")

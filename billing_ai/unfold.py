@@ -87,6 +87,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Queue", "inbox", "console:queue", may_see_cases),
                     _item("Today", "monitoring", "admin:index", None),
                     _item("Parked", "report", "console:parked", may_see_cases),
+                    _item("Chargebee", "cable", "console:chargebee", may_see_cases),
                     _item("Closed cases", "task_alt", "admin:approvals_case_changelist", may_see_cases),
                 ],
             },

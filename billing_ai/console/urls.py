@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from approvals.admin.urls import urlpatterns as approvals_pages
-from billing_ai.console import gloss, parked
+from billing_ai.console import gloss, parked, site_setup
 
 app_name = "console"
 urlpatterns = [
@@ -13,4 +13,6 @@ urlpatterns = [
     path("proposal/<uuid:proposal_id>/english/", gloss.english, name="english"),
     path("parked/", parked.parked, name="parked"),
     path("parked/<slug:kind>/<str:pk>/", parked.decide, name="decide_parked"),
+    path("chargebee/", site_setup.page, name="chargebee"),
+    path("chargebee/webhook/", site_setup.register_webhook, name="register_webhook"),
 ]

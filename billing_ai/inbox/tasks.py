@@ -11,6 +11,7 @@ from audit.checkpoints import checkpoint
 from billing_ai.inbox import reconcile as reconciling
 from billing_ai.inbox import routing
 from billing_ai.inbox.models import Event
+from billing_ai.integrations.chargebee import setup_check
 from billing_ai.work import claims
 
 _FULL = 20
@@ -31,6 +32,14 @@ def reconcile() -> None:
     tick = claims.claim_tick("inbox.reconcile", every)
     if tick is not None:
         claims.finish_tick(tick, reconciling.run())
+
+
+@shared_task(name="inbox.check_site")
+def check_site() -> None:
+    """See whether Chargebee is set up for us: when a worker starts, and now and then; the console shows what was found."""
+    tick = claims.claim_tick("chargebee.set_up", timedelta(seconds=max(60.0, settings.SECONDS_BETWEEN_SWEEPS * 60)))
+    if tick is not None:
+        claims.finish_tick(tick, setup_check.log_findings(setup_check.check_site()))
 
 
 @shared_task(name="inbox.checkpoint_audit")

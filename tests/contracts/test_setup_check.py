@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from email.utils import formatdate
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from celery.signals import worker_ready
 
+from billing_ai.celery import app
+from billing_ai.inbox import tasks
 from billing_ai.integrations.chargebee.events import HANDLED
 from billing_ai.integrations.chargebee.setup_check import Level, check_site, missing_events
+from billing_ai.work.models import Tick
 from tests.contracts.conftest import Edge
 
 OURS = "https://billing.example/webhooks/chargebee/"
@@ -124,3 +129,35 @@ def test_which_events_an_endpoint_misses() -> None:
     assert missing_events({"enabled_events": [name for name in HANDLED if name != "dunning_updated"]}) == ("dunning_updated",)
     assert missing_events({"enabled_events": []}) == ()
     assert missing_events({"enabled_events": "odd"}) == ()
+
+
+# -- at the start ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_worker_that_starts_looks_and_the_console_keeps_what_it_found(site: Site, edge: Edge) -> None:
+    site.endpoints = []
+    tasks.check_site()
+    tick = Tick.objects.get(schedule="chargebee.set_up")
+    assert tick.result == "blocking: No active webhook is registered; without one nothing is noticed. It can be created."
+    # and another worker that starts in the same minute does not look again
+    asked = len(edge.requests)
+    tasks.check_site()
+    assert len(edge.requests) == asked
+
+
+@pytest.mark.django_db
+def test_a_site_in_good_order_is_said_to_be(site: Site) -> None:
+    tasks.check_site()
+    assert Tick.objects.get(schedule="chargebee.set_up").result == "the site is set up"
+
+
+def test_it_is_asked_for_when_a_worker_is_ready_and_by_beat() -> None:
+    asked: list[str] = []
+
+    class Worker:
+        app = SimpleNamespace(send_task=asked.append)
+
+    worker_ready.send(sender=Worker())
+    assert asked == ["inbox.check_site"]
+    assert app.conf.beat_schedule["site"]["task"] == "inbox.check_site"

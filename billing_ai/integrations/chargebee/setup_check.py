@@ -1,11 +1,12 @@
 """Is the site set up so that this product can work with it? Asked at start-up, by the console and by `manage.py exercise_gateway`.
 
-Nothing is changed: where an endpoint is missing, the finding says so, and somebody may have it created (`writes.create_webhook_endpoint`).
+Nothing is changed: where an endpoint is missing, the finding says so, and a lead may have it created on the console's page (`set_up`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,7 @@ from billing_ai.integrations.chargebee.shapes import Raw, text
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError
 
+logger = logging.getLogger(__name__)
 LARGEST_SKEW = timedelta(seconds=90)
 MOST_ENDPOINTS = 100
 """A site has a handful of webhook endpoints; more are not looked at."""
@@ -66,6 +68,31 @@ def missing_events(endpoint: Raw) -> tuple[str, ...]:
     if not isinstance(enabled, list) or not enabled or "all_events" in enabled:
         return ()
     return tuple(name for name in HANDLED if name not in enabled)
+
+
+def worst_of(findings: Iterable[Finding]) -> Level:
+    """The level of the worst finding."""
+    levels = {finding.level for finding in findings}
+    return next((level for level in (Level.BLOCKING, Level.WARNING) if level in levels), Level.FINE)
+
+
+def log_findings(findings: Sequence[Finding]) -> str:
+    """Log what is not fine, and give the whole in a sentence."""
+    worse = [finding for finding in findings if finding.level is not Level.FINE]
+    for finding in worse:
+        level = logging.ERROR if finding.level is Level.BLOCKING else logging.WARNING
+        logger.log(level, "chargebee.set_up", extra={"code": finding.code, "sentence": finding.sentence})
+    if not worse:
+        return "the site is set up"
+    first = next((finding for finding in worse if finding.level is Level.BLOCKING), worse[0])
+    more = f" (and {len(worse) - 1} more)" if len(worse) > 1 else ""
+    return f"{first.level.value}: {first.sentence[:150]}{more}"
+
+
+def without_secret(url: str) -> str:
+    """The webhook's address as it may be shown: its secret last segment is left out."""
+    secret = settings.CHARGEBEE_WEBHOOK_SECRET_PATH
+    return url.replace(f"/{secret}/", "/…/") if secret else url
 
 
 def _reachable() -> Iterator[Finding]:
@@ -157,7 +184,7 @@ def _webhooks(webhook_url: str) -> Iterator[Finding]:
         wanted = webhook_url.rstrip("/")
         endpoints = [endpoint for endpoint in endpoints if text(endpoint, "url").rstrip("/") == wanted]
     if not endpoints:
-        where = f" that points to {webhook_url}" if webhook_url else ""
+        where = f" that points to {without_secret(webhook_url)}" if webhook_url else ""
         yield Finding(
             "webhook.missing", Level.BLOCKING, f"No active webhook{where} is registered; without one nothing is noticed. It can be created."
         )
