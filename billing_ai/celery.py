@@ -57,10 +57,11 @@ app.conf.update(
         "webhooks": {"task": "api.deliver", "schedule": _every},
         "api": {"task": "api.housekeeping", "schedule": max(3.0, _every * 6)},
         "site": {"task": "inbox.check_site", "schedule": max(60.0, _every * 60)},
+        "figures": {"task": "console.figures", "schedule": 20.0},
         "audit": {"task": "inbox.checkpoint_audit", "schedule": max(10.0, _every * 6)},
     },
 )
-app.autodiscover_tasks(["billing_ai.inbox", "agents", "agents.churn", "approvals", "billing_ai.api"])
+app.autodiscover_tasks(["billing_ai.inbox", "agents", "agents.churn", "approvals", "billing_ai.api", "billing_ai.console"])
 
 
 @setup_logging.connect

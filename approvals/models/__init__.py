@@ -2,6 +2,7 @@
 
 from approvals.models.cases import Case, Contact, Note, Outcome, Promise
 from approvals.models.crm import CrmBatch, CrmField
+from approvals.models.figures import Figures
 from approvals.models.policy import (
     CollectionAttempt,
     Consent,
@@ -30,6 +31,7 @@ __all__ = [
     "Decision",
     "Execution",
     "ExecutionAttempt",
+    "Figures",
     "Instrument",
     "KillSwitch",
     "Limit",

@@ -7,12 +7,11 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from approvals.admin.queue_query import count_text, view_counts
-from approvals.models import KillSwitch
+from approvals.admin.queue_query import AGEING, count_text, view_counts
 from approvals.wording import words
 from approvals.wording.reader import Reader, reader_of
 from billing_ai.console.charts import lying_bars, standing_bars
-from billing_ai.console.figures import Figures, figures
+from billing_ai.console.figures import NO_DATE, Group, Known, Small, known, small
 from billing_ai.integrations.chargebee import circuit
 from billing_ai.kernel import clock
 
@@ -26,16 +25,16 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not request.user.has_perm("approvals.view_case"):
         return {**context, "reader": reader, "title": "Today", "may_see": False}
     today = reader.today()
-    known = figures(datetime(today.year, today.month, 1, tzinfo=reader.zone))
+    figures, now_small = known(datetime(today.year, today.month, 1, tzinfo=reader.zone)), small()
     counts = view_counts(request.user, reader)  # type: ignore[arg-type]  # the admin lets only stored users in
-    switches = {switch.scope: switch for switch in KillSwitch.objects.select_related("changed_by")}
-    parked = sum(known.counts[key] for key in ("event", "run", "execution"))
+    parked = sum(figures.counts[key] for key in ("event", "run", "execution"))
     return {
         **context,
         "title": "Today",
         "reader": reader,
         "may_see": True,
-        "known": known,
+        "known": figures,
+        "small": now_small,
         "tiles": [
             ("To decide", count_text(counts["all"]), "?", counts["all"] > 0),
             ("Mine", count_text(counts["mine"]), "?view=mine", False),
@@ -45,15 +44,16 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             ("Escalated", count_text(counts["escalated"]), "?view=escalated", False),
         ],
         "parked": count_text(parked),
-        "observed": count_text(known.counts["observed"]),
-        "at_risk": _sums(known.at_risk, reader),
-        "recovered": _sums(known.recovered, reader),
-        "charts": _charts(known, reader),
-        "spend": _spend(known, reader),
-        "health": _health(known, reader),
-        "switch_all": switches.get("all"),
-        "switches_on": [switch for switch in switches.values() if switch.is_on],
-        "agents": sorted({phase.agent for phase in known.phases} | {row["agent"] for row in known.runs} | {"dunning"}),
+        "observed": count_text(figures.counts["observed"]),
+        "at_risk": _sums(figures.at_risk, reader),
+        "ageing": _ageing(figures, reader),
+        "recovered": _sums(figures.recovered, reader),
+        "charts": _charts(figures, reader),
+        "spend": _spend(now_small, reader),
+        "limits": _limits(now_small),
+        "health": _health(figures, now_small, reader),
+        "switches_on": [switch for switch in now_small.switches if switch.is_on],
+        "agents": sorted({phase.agent for phase in now_small.phases} | {row["agent"] for row in figures.runs} | {"dunning"}),
         "may_switch": request.user.has_perm("approvals.change_rules"),
     }
 
@@ -62,15 +62,34 @@ def _sums(money: dict[str, int], reader: Reader) -> list[str]:
     return [reader.minor(minor, currency) for currency, minor in sorted(money.items(), key=lambda row: row[0])]
 
 
-def _charts(known: Figures, reader: Reader) -> list[dict[str, Any]]:
-    def ready(title: str, empty: str, rows: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-        bars = [(label, row["count"], reader.number(row["count"])) for label, row in rows]
-        table = [(label, reader.number(row["count"]), _sums(row["money"], reader)) for label, row in rows]
+def _ageing(known: Known, reader: Reader) -> list[tuple[str, str, list[str]]]:
+    """How long it has been due: the bucket, its filter of the queue, the sums."""
+    titles = {**{key: row[0] for key, row in AGEING.items()}, NO_DATE: "No due date"}
+    return [(title, key if key in AGEING else "", _sums(known.ageing[key], reader)) for key, title in titles.items() if key in known.ageing]
+
+
+_DAILY = ("daily_count", "daily_amount")
+
+
+def _limits(now_small: Small) -> list[dict[str, Any]]:
+    """Each limit; of one that counts by the day also how much is used up today, as far as a meter goes."""
+    rows = []
+    for limit in now_small.limits:
+        used = now_small.used.get((limit.agent, limit.key), 0) if limit.key in _DAILY else None
+        share = min(100, round(100 * used / limit.value)) if used is not None and limit.value else 0
+        rows.append({"agent": limit.agent, "key": limit.key, "value": limit.value, "used": used, "share": share})
+    return rows
+
+
+def _charts(known: Known, reader: Reader) -> list[dict[str, Any]]:
+    def ready(title: str, empty: str, rows: list[tuple[str, Group]]) -> dict[str, Any]:
+        bars = [(label, float(row.count), reader.number(row.count)) for label, row in rows]
+        table = [(label, reader.number(row.count), _sums(row.money, reader)) for label, row in rows]
         return {"title": title, "empty": empty, "chart": lying_bars(bars), "table": table}
 
-    reasons = sorted(known.by_reason.items(), key=lambda item: -item[1]["count"])[:8]
-    steps = sorted(known.by_step.items(), key=lambda item: -item[1]["count"])
-    attempts = sorted(known.by_attempt.items())[:8]
+    reasons = sorted(known.by_reason.items(), key=lambda item: -item[1].count)[:8]
+    steps = sorted(known.by_step.items(), key=lambda item: -item[1].count)
+    attempts = sorted(known.by_attempt.items(), key=lambda item: int(item[0]))[:8]
     return [
         ready(
             "Recovered this month, by reason of the failure",
@@ -85,12 +104,12 @@ def _charts(known: Figures, reader: Reader) -> list[dict[str, Any]]:
         ready(
             "Recovered this month, by attempt",
             "Nothing has come in this month yet.",
-            [(f"Attempt {key}" if key else "Without an attempt", row) for key, row in attempts],
+            [(f"Attempt {key}" if key != "0" else "Without an attempt", row) for key, row in attempts],
         ),
     ]
 
 
-def _spend(known: Figures, reader: Reader) -> dict[str, Any]:
+def _spend(known: Small, reader: Reader) -> dict[str, Any]:
     days = [clock.now().date() - timedelta(days=back) for back in range(13, -1, -1)]
     per_day = {day: sum(row[2] for row in known.spend if row[0] == day) for day in days}
     calls = sum(row[3] for row in known.spend)
@@ -105,7 +124,7 @@ def _spend(known: Figures, reader: Reader) -> dict[str, Any]:
     }
 
 
-def _health(known: Figures, reader: Reader) -> list[dict[str, str]]:
+def _health(known: Known, now_small: Small, reader: Reader) -> list[dict[str, str]]:
     now, counts = clock.now(), known.counts
     site = circuit.state()
     rows = [
@@ -129,7 +148,7 @@ def _health(known: Figures, reader: Reader) -> list[dict[str, str]]:
                 "more": "",
             }
         )
-    for tick in known.ticks:
+    for tick in now_small.ticks:
         late = tick.finished_at is None or (tick.started_at is not None and tick.finished_at < tick.started_at - _LATE)
         rows.append(
             {

@@ -1,0 +1,88 @@
+"""The page “Today”: figures that are added up once and renewed by a sweep, and what is small asked each time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+
+from approvals.models import DailyUse, Figures, Limit, Outcome
+from billing_ai.console import figures, tasks
+from billing_ai.kernel import clock
+from billing_ai.work.models import Tick
+from tests import factories
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+MONTH = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def _came_in(case: Any, minor: int, at: datetime, *, attempt: int = 0, credited: str = "retry") -> None:
+    Outcome.objects.create(
+        case=case, kind="recovered", credited_to=credited, chargebee_transaction_id=f"txn_{minor}", recovered_minor=minor, currency=case.currency,
+        happened_at=at, attempt_number=attempt,
+    )  # fmt: skip
+
+
+def test_the_figures_are_right_by_currency_age_reason_and_attempt(chargebee: Any) -> None:
+    with time_machine.travel(NOON, tick=False):
+        euro = factories.case(chargebee, due_minor=1_000, overdue_days=40)
+        factories.case(chargebee, due_minor=500, overdue_days=35)
+        yen = factories.case(chargebee, due_minor=700, currency="JPY", overdue_days=0, category="expired_card")
+        done = factories.case(chargebee, due_minor=9_000, status="recovered", waiting_count=0)
+        _came_in(done, 9_000, NOON - timedelta(days=1), attempt=2)
+        _came_in(yen, 100, MONTH, attempt=11, credited="email")
+        _came_in(euro, 50, MONTH - timedelta(seconds=1))  # last month's
+
+        known = figures.known(MONTH)
+
+    assert known.at_risk == {"EUR": 1_500, "JPY": 700}
+    assert known.ageing == {"31-60": {"EUR": 1_500}, "0-7": {"JPY": 700}}
+    assert known.open_cases == 3
+    assert (known.recovered, known.recovered_count) == ({"EUR": 9_000, "JPY": 100}, 2)
+    assert {key: (one.count, one.money) for key, one in known.by_reason.items()} == {
+        "insufficient_funds": (1, {"EUR": 9_000}), "expired_card": (1, {"JPY": 100}),
+    }  # fmt: skip
+    assert set(known.by_attempt) == {"2", "11"}
+    assert set(known.by_step) == {"retry", "email"}
+
+
+def test_a_page_takes_the_kept_figures_until_they_are_old_and_the_sweep_renews_them(chargebee: Any) -> None:
+    with time_machine.travel(NOON, tick=False) as moved:
+        assert figures.known(MONTH).open_cases == 0
+        factories.case(chargebee)
+        assert figures.known(MONTH).open_cases == 0
+
+        moved.shift(timedelta(seconds=59))
+        assert figures.known(MONTH).open_cases == 0
+        moved.shift(timedelta(seconds=2))
+        assert figures.known(MONTH).open_cases == 1
+
+        factories.case(chargebee)
+        tasks.renew_figures()
+        assert figures.known(MONTH).open_cases == 2
+        tick = Tick.objects.get(schedule="console.figures")
+        assert tick.result == "1 renewed"
+
+        moved.shift(timedelta(days=1, seconds=61))
+        assert figures.renew() == 0  # nobody has looked for a day
+        assert not Figures.objects.exists()
+
+
+def test_limits_show_what_is_used_today(as_user: Any) -> None:
+    limit = Limit.objects.get(agent="dunning", key="daily_count")
+    DailyUse.objects.create(agent="dunning", on=clock.utc_date(clock.now()), key="daily_count", used=limit.value // 4)
+    DailyUse.objects.create(agent="dunning", on=clock.utc_date(clock.now()) - timedelta(days=1), key="daily_count", used=limit.value)
+
+    page = as_user(factories.user("auditor")).get("/console/").content.decode()
+
+    assert f'<td class="num">{limit.value // 4:,}</td><td class="num">{limit.value:,}</td>' in page
+    assert 'style="width:25%"' in page
+
+
+@pytest.mark.parametrize("role", ["specialist", "nobody"])
+def test_only_who_may_see_cases_sees_figures(as_user: Any, chargebee: Any, role: str) -> None:
+    factories.case(chargebee, due_minor=123_456)
+    page = as_user(factories.user(role)).get("/console/").content.decode()
+    assert ("1,234.56" in page) is (role == "specialist")
