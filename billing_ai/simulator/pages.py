@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from aiohttp import web
 
-from billing_ai.simulator import actions, billing, seen
+from billing_ai.simulator import actions, billing, scenarios, seen
 from billing_ai.simulator.cards import TEST_NUMBERS
 from billing_ai.simulator.errors import ApiError
 from billing_ai.simulator.money import shown
@@ -19,6 +19,17 @@ from billing_ai.simulator.site import Site
 from billing_ai.simulator.store import Thing
 from billing_ai.simulator.webhooks import Webhooks
 
+_PATHS = {
+    "overview.html": "/",
+    "mailboxes.html": "/mailbox/",
+    "phone.html": "/phone/",
+    "helpdesk.html": "/helpdesk/",
+    "crm.html": "/crm/",
+    "clock.html": "/clock/",
+    "seen.html": "/seen/",
+}
+"""Which entry of the navigation a page belongs to."""
+
 
 class Pages:
     """HTML over the site."""
@@ -26,7 +37,7 @@ class Pages:
     def __init__(self, site: Site, keeper: TimeKeeper, webhooks: Webhooks) -> None:
         self._site, self._keeper, self._webhooks = site, keeper, webhooks
         self._templates = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)
-        self._templates.filters |= {"money": shown, "when": _when, "day": lambda moment: _when(moment)[:10]}
+        self._templates.filters |= {"money": shown, "when": _when, "day": lambda moment: _when(moment)[:10], "plain": _plain}
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -39,6 +50,7 @@ class Pages:
             web.get("/crm/", self.crm),
             web.get("/clock/", self.clock),
             web.post("/clock/move", self.move_clock),
+            web.post("/clock/scenario", self.start_scenario),
             web.get("/seen/", self.seen),
             web.get("/download/{token}.pdf", self.download),
             web.get("/pay/{token}", self.pay_page),
@@ -47,7 +59,7 @@ class Pages:
         ]
 
     def _page(self, name: str, status: int = 200, **values: Any) -> web.Response:
-        text = self._templates.get_template(name).render(now=_when(self._site.now()), **values)
+        text = self._templates.get_template(name).render(now=_when(self._site.now()), here=_PATHS.get(name, ""), **values)
         return web.Response(text=text, content_type="text/html", status=status)
 
     async def overview(self, request: web.Request) -> web.Response:
@@ -100,11 +112,18 @@ class Pages:
         return self._page("crm.html", records=self._site.store.find("crm_record", order="updated_at DESC", limit=200))
 
     async def clock(self, request: web.Request) -> web.Response:
-        return self._page("clock.html", due=self._site.store.rows("SELECT at, what, ref FROM due ORDER BY at, seq LIMIT 40"))
+        due = self._site.store.rows("SELECT at, what, ref FROM due ORDER BY at, seq LIMIT 40")
+        return self._page("clock.html", due=due, scenarios=scenarios.known())
 
     async def move_clock(self, request: web.Request) -> web.Response:
         form = await request.post()
         await self._keeper.move_to(self._site.now() + int(str(form.get("seconds", "0"))))
+        raise web.HTTPSeeOther("/clock/")
+
+    async def start_scenario(self, request: web.Request) -> web.Response:
+        with self._site.store.writing():
+            scenarios.start(self._site, str((await request.post()).get("name", "")))
+        self._keeper.do_due(self._site.now())
         raise web.HTTPSeeOther("/clock/")
 
     async def seen(self, request: web.Request) -> web.Response:
@@ -141,6 +160,8 @@ class Pages:
             customer=customer,
             card=source.get("card"),
             invoices=invoices,
+            total=_total(invoices),
+            test_numbers=TEST_NUMBERS.items(),
             problem=problem,
             done=done,
         )
@@ -195,3 +216,15 @@ class Pages:
 
 def _when(moment: int | None) -> str:
     return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else ""
+
+
+def _total(invoices: list[Thing]) -> str:
+    """What is due on all of them, per currency."""
+    currencies = sorted({invoice["currency_code"] for invoice in invoices})
+    sums = {currency: sum(invoice["amount_due"] for invoice in invoices if invoice["currency_code"] == currency) for currency in currencies}
+    return ", ".join(shown(due, currency) for currency, due in sums.items())
+
+
+def _plain(name: object) -> str:
+    """A name of Chargebee's in words."""
+    return str(name).replace("_", " ")

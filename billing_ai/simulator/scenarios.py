@@ -38,6 +38,11 @@ def load(name: str) -> dict[str, Any]:
     return found
 
 
+def known() -> list[tuple[str, str]]:
+    """(name, description) of each file in `scenarios/`."""
+    return [(path.stem, str(load(path.stem).get("description", ""))) for path in sorted(FOLDER.glob("*.json"))]
+
+
 def start(site: Site, name: str) -> int:
     """Put the scenario's steps on the clock, from now; how many."""
     steps = load(name).get("steps", [])

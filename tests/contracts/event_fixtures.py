@@ -1,6 +1,6 @@
 """An event of every type that Chargebee has, as each Product Catalog and each version of its API sends it.
 
-`event_content.json` says which resources each type carries, as Chargebee documents it.
+The simulator's `event_content.json` says which resources each type carries, as Chargebee documents it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 
 from tests.contracts.test_chargebee_events import envelope
 
-CONTENT_OF: dict[str, list[str]] = json.loads(Path(__file__).with_name("event_content.json").read_text())
+CONTENT_OF: dict[str, list[str]] = json.loads(
+    (Path(__file__).resolve().parents[2] / "billing_ai" / "simulator" / "event_content.json").read_text()
+)
 """Event type → the kinds of resource in its content."""
 _LISTS = {"invoices", "credit_notes", "unbilled_charges", "subscriptions", "impacted_subscriptions"}
 _LINE = {"id": "li_1", "subscription_id": "sub_1", "amount": 4_900, "quantity": 1, "date_from": 1_770_000_000, "date_to": 1_772_419_200}

@@ -112,3 +112,12 @@ def _names(seed: int) -> list[str]:
 def test_the_same_seed_makes_the_same_world() -> None:
     assert _names(5) == _names(5)
     assert _names(5) != _names(6)
+
+
+def test_two_business_entities_bill_on_one_site(site: Chargebee) -> None:
+    of_both = [entry.customer for entry in site.Customer.list({"limit": 100}).list]
+    of_one = [entry.customer for entry in site.Customer.list({"limit": 100, "business_entity_id": {"is": "be_cloud"}}).list]
+    assert {customer.business_entity_id for customer in of_both} == {"be_main", "be_cloud"}
+    assert {customer.id for customer in of_one} == {customer.id for customer in of_both if customer.business_entity_id == "be_cloud"}
+    invoices = site.Invoice.list({"customer_id": {"is": of_one[0].id}, "limit": 5}).list
+    assert {entry.invoice.business_entity_id for entry in invoices} == {"be_cloud"}

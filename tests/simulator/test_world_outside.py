@@ -174,3 +174,22 @@ def test_the_pdf_opens_until_its_link_expires(own_simulator: RunningSimulator) -
     assert own_simulator.http.get(download.download_url).content.startswith(b"%PDF-1.4")
     own_simulator.post("/control/clock", to=download.valid_till + 60)
     assert own_simulator.http.get(download.download_url).status_code == 410
+
+
+def test_a_scenario_is_started_by_a_button(own_simulator: RunningSimulator) -> None:
+    page = own_simulator.http.get(f"{own_simulator.base_url}/clock/").text
+    for name in ("currency_mix", "decline_spike", "dispute_storm", "payday_wave", "plan_migration"):
+        assert f'name="name" value="{name}"' in page
+    before = own_simulator.get("/control/ready")["counts"]["event"]
+    pressed = own_simulator.http.post(f"{own_simulator.base_url}/clock/scenario", data={"name": "decline_spike"}, follow_redirects=True)
+    assert pressed.status_code == 200
+    assert own_simulator.get("/control/ready")["counts"]["event"] > before
+    assert own_simulator.http.post(f"{own_simulator.base_url}/clock/scenario", data={"name": "no_such"}).status_code == 400
+
+
+def test_every_page_says_where_it_is(simulator: RunningSimulator) -> None:
+    for path in ("/", "/mailbox/", "/phone/", "/helpdesk/", "/crm/", "/clock/", "/seen/"):
+        page = simulator.http.get(simulator.base_url + path)
+        assert page.status_code == 200
+        assert page.text.count('aria-current="page"') == 1
+        assert f'href="{path}" aria-current="page"' in page.text

@@ -88,7 +88,7 @@ class Past:
             "has_scheduled_changes": False, "has_scheduled_advance_invoices": False, "channel": "web", "deleted": False,
             "due_invoices_count": 0, "total_dues": 0, "mrr": total if unit == "month" else total // 12, "exchange_rate": 1.0,
             "base_currency_code": "EUR", "auto_collection": "off" if offline else "on", "net_term_days": 30 if offline else 0,
-            "subscription_items": items, "business_entity_id": "be_main", "object": "subscription", "_anchor_day": day_of(last_renewal),
+            "subscription_items": items, "business_entity_id": customer["business_entity_id"], "object": "subscription", "_anchor_day": day_of(last_renewal),
         }  # fmt: skip
 
     def _item(self, name: str, currency: str, unit: str, kind: str, quantity: int) -> Thing:
@@ -159,7 +159,7 @@ class Past:
             )
             invoice = document(
                 self._id("invoice"), customer, lines, at, subscription["currency_code"], net_term_days=subscription["net_term_days"],
-                subscription_id=subscription["id"], first_invoice=back == terms, updated_at=at, business_entity_id="be_main",
+                subscription_id=subscription["id"], first_invoice=back == terms, updated_at=at, business_entity_id=customer["business_entity_id"],
             )  # fmt: skip
             for transaction in self._payments(plan, subscription, invoice, source, chance, is_last=back == 0):
                 yield "transaction", transaction

@@ -59,14 +59,17 @@ def make_world(site: Site, countries: Mapping[str, int] | None = None) -> None:
         site.store.set_setting("seed", options.seed)
         site.store.set_setting("made_at", now)
         catalogue.build(site, now - 900 * DAY)
-        site.store.put(
-            "business_entity",
-            {"id": "be_main", "name": "Northwind Cloud", "status": "active", "created_at": now - 900 * DAY, "object": "business_entity"},
-        )
+        for ident, name in ENTITIES.items():
+            entity = {"id": ident, "name": name, "status": "active", "created_at": now - 900 * DAY, "object": "business_entity"}
+            site.store.put("business_entity", entity)
         makers = _Makers(site, now, countries or {})
         for number in range(options.customers):
             makers.make(number)
         makers.flush()
+
+
+ENTITIES = {"be_main": "Northwind Cloud", "be_cloud": "Northwind Services"}
+"""The companies that bill on this one site; every ninth customer is the second one's."""
 
 
 class _Makers:
@@ -162,7 +165,7 @@ class _Makers:
             "taxability": "taxable", "locale": country.locale if country.locale != "en" else "en", "channel": "web", "pii_cleared": "active",
             "card_status": "no_card", "promotional_credits": 0, "refundable_credits": 0, "excess_payments": 0, "unbilled_charges": 0,
             "preferred_currency_code": country.currency, "billing_address": address, "deleted": False, "object": "customer",
-            "consolidated_invoicing": number % 17 == 5, "business_entity_id": "be_main",
+            "consolidated_invoicing": number % 17 == 5, "business_entity_id": "be_cloud" if number % 9 == 4 else "be_main",
             "cf_timezone": country.timezone, "cf_sms_consent": "true" if chance.random() < 0.7 else "false",
             "meta_data": {"segment": chance.choice(("smb", "smb", "mid_market", "enterprise"))},
             "_tax_rate": country.tax_rate if chance.random() < 0.6 else 0,
