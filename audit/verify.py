@@ -85,6 +85,30 @@ def verify(sink: Sink | None = None) -> Report:
     return report
 
 
+def verify_part(after: UUID | None, most_entries: int, sink: Sink | None = None) -> tuple[Report, UUID | None]:
+    """As `verify`, but only the chains of the next writers after `after`, until so many entries are read; and the last of these writers.
+
+    None in its place once the end is reached: the next part begins at the beginning.
+    """
+    report = Report()
+    secrets = _secrets(report)
+    sink = sink or configured_sink()
+    outside_last = sink.last_number() if sink else 0
+    newest = Checkpoint.objects.order_by("-number").values_list("number", flat=True).first() or 0
+    _check_triggers(report)
+    if after is None:
+        _check_checkpoints(report, {keys.public_key(secret) for secret in secrets}, newest)
+        if sink is not None:
+            _check_outside(report, sink, outside_last)
+    mark_keys = [keys.mark_key(secret) for secret in secrets]
+    for writer in _writers(newest, after):
+        report.writers += 1
+        _Chain(report, mark_keys, writer, newest).check()
+        if report.entries >= most_entries:
+            return report, writer
+    return report, None
+
+
 def _secrets(report: Report) -> list[bytes]:
     try:
         return keys.known_secrets()
@@ -182,10 +206,9 @@ def _check_entries(report: Report, mark_keys: list[bytes], newest: int) -> None:
         _Chain(report, mark_keys, writer, newest).check()
 
 
-def _writers(newest: int) -> Iterator[UUID]:
-    """All writers that have entries or checkpoint heads, in order, hopping along the indexes."""
+def _writers(newest: int, last: UUID | None = None) -> Iterator[UUID]:
+    """All writers after `last` that have entries or checkpoint heads, in order, hopping along the indexes."""
     heads = CheckpointHead.objects.filter(checkpoint_id__lte=newest)
-    last: UUID | None = None
     while True:
         step = {} if last is None else {"writer__gt": last}
         found = [

@@ -54,6 +54,8 @@ app.conf.update(
         "housekeeping": {"task": "approvals.housekeeping", "schedule": max(3.0, _every * 6)},
         "reconcile": {"task": "inbox.reconcile", "schedule": max(30.0, _every * 30)},
         "night": {"task": "churn.night", "schedule": max(5.0, _every * 10)},
+        "invoices": {"task": "inbox.compare_invoices", "schedule": max(60.0, _every * 60)},
+        "proof": {"task": "inbox.verify_audit", "schedule": max(60.0, _every * 60)},
         "webhooks": {"task": "api.deliver", "schedule": _every},
         "api": {"task": "api.housekeeping", "schedule": max(3.0, _every * 6)},
         "site": {"task": "inbox.check_site", "schedule": max(60.0, _every * 60)},

@@ -19,11 +19,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agents.models import AgentRun
 from approvals.models import Execution, KillSwitch, Proposal
+from billing_ai.health_rates import rates_and_latencies
 from billing_ai.inbox.models import Event
 from billing_ai.kernel import clock
 from billing_ai.work.models import Lane, Leased, Tick
@@ -113,7 +114,7 @@ _STATUSES: dict[str, tuple[str, ...]] = {
 class _Figures(Collector):
     """What Prometheus reads. Nothing here names a customer, an invoice or an amount."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Ask once; called by the registry at the scrape."""
         now = clock.now()
         oldest = GaugeMetricFamily(
@@ -138,13 +139,24 @@ class _Figures(Collector):
         yield items
         started = GaugeMetricFamily("billing_tick_started_seconds", "Time since a sweep last started", labels=["schedule"])
         finished = GaugeMetricFamily("billing_tick_finished_seconds", "Time since a sweep last ended", labels=["schedule"])
-        for tick in Tick.objects.order_by("schedule"):
+        ticks = list(Tick.objects.order_by("schedule"))
+        for tick in ticks:
             if tick.started_at is not None:
                 started.add_metric([tick.schedule], _age(now, tick.started_at))
             if tick.finished_at is not None:
                 finished.add_metric([tick.schedule], _age(now, tick.finished_at))
         yield started
         yield finished
+        overdue = GaugeMetricFamily(
+            "billing_tick_overdue_seconds", "Time since a sweep should have started again; 0 in time", labels=["schedule"]
+        )
+        problems = GaugeMetricFamily("billing_tick_problems", "What a sweep's last run found that must not be", labels=["schedule"])
+        for tick in ticks:
+            overdue.add_metric([tick.schedule], tick.overdue(now).total_seconds())
+            problems.add_metric([tick.schedule], float(tick.problems))
+        yield overdue
+        yield problems
+        yield from rates_and_latencies(now)
         switches = GaugeMetricFamily("billing_kill_switch_on", "1 while a kill switch stops something", labels=["scope"])
         for scope, is_on in KillSwitch.objects.order_by("scope").values_list("scope", "is_on"):
             switches.add_metric([scope], float(is_on))

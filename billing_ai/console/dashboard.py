@@ -150,9 +150,10 @@ def _health(known: Known, now_small: Small, reader: Reader) -> list[dict[str, st
         )
     for tick in now_small.ticks:
         late = tick.finished_at is None or (tick.started_at is not None and tick.finished_at < tick.started_at - _LATE)
+        late = late or tick.overdue(now) > _LATE
         rows.append(
             {
-                "light": "warn" if late else "",
+                "light": "bad" if tick.problems else "warn" if late else "",
                 "title": f"Sweep: {words.plain(tick.schedule)}",
                 "said": f"ran {reader.ago(tick.finished_at)}" if tick.finished_at else "has not finished yet",
                 "more": tick.result,

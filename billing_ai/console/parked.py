@@ -35,10 +35,12 @@ def parked(request: ConsoleRequest) -> HttpResponse:
 @console_page
 @require_POST
 def decide(request: ConsoleRequest, kind: str, pk: str) -> HttpResponse:
-    """Replay it or drop it, with a note."""
+    """Replay it, correct what it is about, or drop it, with a note."""
     what, note = request.POST.get("what", ""), request.POST.get("note", "").strip()
     try:
-        said = parked_work.decide(kind, pk, request.user, what, note)
+        said = parked_work.decide(
+            kind, pk, request.user, what, note, {name: request.POST.get(name, "") for name in ("customer_id", "invoice_id")}
+        )
     except Refused as error:
         note_refused(request, kind[:40], pk[:80], f"{what[:20]}_parked", error.code)
         messages.error(request, error.sentence)

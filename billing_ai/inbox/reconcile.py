@@ -7,27 +7,22 @@ those that were lost during it, and one with a false time must not hide what com
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing_ai.inbox import intake
+from billing_ai.inbox import cursors, intake
 from billing_ai.integrations.chargebee import reads
-from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError
-from billing_ai.work.models import Tick
 from billing_ai.work.wake import wake
 
 CURSOR = "inbox.reconciled_to"
-"""The row of ticks that holds the cursor; its slot is in seconds."""
-FIRST_LOOK_BACK = timedelta(days=1)
 _MOST = 5_000
 """New events a run, so that a long outage is caught up with in several; known ones do not count, or a busy ten minutes would never be passed."""
 
 
 def run() -> str:
     """Store the events that no webhook brought. Returns what was done, in words."""
-    cursor = _cursor()
+    cursor = cursors.read(CURSOR)
     seen = found = 0
     stopped = ""
     try:
@@ -41,18 +36,8 @@ def run() -> str:
                 break
     except OutsideError as error:
         stopped = error.sentence
-    Tick.objects.update_or_create(
-        schedule=CURSOR,
-        defaults={"slot": clock.to_seconds(cursor), "finished_at": clock.now(), "result": f"up to {cursor:%Y-%m-%d %H:%M:%S} UTC"},
-    )
+    cursors.write(CURSOR, cursor)
     if found:
         with transaction.atomic():
             wake("inbox.process")
     return f"stopped after {seen} events: {stopped}" if stopped else f"{seen} events looked at, {found} had not arrived"
-
-
-def _cursor() -> datetime:
-    """Where the last run got to; a day ago where there was none. Never later than now."""
-    slot = Tick.objects.filter(schedule=CURSOR).values_list("slot", flat=True).first()
-    now = clock.now()
-    return min(clock.from_seconds(slot), now) if slot else now - FIRST_LOOK_BACK

@@ -8,8 +8,8 @@ from celery import shared_task
 from django.conf import settings
 
 from audit.checkpoints import checkpoint
+from billing_ai.inbox import beliefs, proof, routing
 from billing_ai.inbox import reconcile as reconciling
-from billing_ai.inbox import routing
 from billing_ai.inbox.models import Event
 from billing_ai.integrations.chargebee import setup_check
 from billing_ai.work import claims
@@ -27,7 +27,7 @@ def process() -> None:
 
 @shared_task(name="inbox.reconcile")
 def reconcile() -> None:
-    """Ask Chargebee for its own list of events and of changed invoices, and store what never arrived."""
+    """Ask Chargebee for its own list of events, and store what never arrived."""
     every = timedelta(seconds=max(30.0, settings.SECONDS_BETWEEN_SWEEPS * 30))
     tick = claims.claim_tick("inbox.reconcile", every)
     if tick is not None:
@@ -40,6 +40,22 @@ def check_site() -> None:
     tick = claims.claim_tick("chargebee.set_up", timedelta(seconds=max(60.0, settings.SECONDS_BETWEEN_SWEEPS * 60)))
     if tick is not None:
         claims.finish_tick(tick, setup_check.log_findings(setup_check.check_site()))
+
+
+@shared_task(name="inbox.compare_invoices")
+def compare_invoices() -> None:
+    """Hold what we believe about invoices against Chargebee's list of them."""
+    tick = claims.claim_tick("inbox.compare_invoices", timedelta(seconds=max(60.0, settings.SECONDS_BETWEEN_SWEEPS * 60)))
+    if tick is not None:
+        claims.finish_tick(tick, *beliefs.run())
+
+
+@shared_task(name="inbox.verify_audit")
+def verify_audit() -> None:
+    """Read the next part of the ledger again; together the parts go round and round."""
+    tick = claims.claim_tick("audit.verify", timedelta(seconds=max(60.0, settings.SECONDS_BETWEEN_SWEEPS * 60)))
+    if tick is not None:
+        claims.finish_tick(tick, *proof.verify_next_part())
 
 
 @shared_task(name="inbox.checkpoint_audit")

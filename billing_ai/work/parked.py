@@ -1,6 +1,9 @@
-"""A person lets a parked row go on, or drops it with a reason. Nothing deletes itself."""
+"""A person lets a parked row go on, corrects what it is about, or drops it with a reason. Nothing deletes itself."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from django.db import transaction
 
@@ -20,6 +23,24 @@ def replay(row: Leased, actor: Actor, note: str, *, subject: tuple[str, str], tr
         )
         if changed:
             ledger.append("parked.replayed", actor=actor, trace_id=trace_id, subject=subject, data={"why": note[:300]})
+    return bool(changed)
+
+
+def correct(row: Leased, actor: Actor, note: str, columns: Mapping[str, Any], *, subject: tuple[str, str], trace_id: str) -> bool:
+    """Change what a parked row is about, and let it go on. False when it is not parked any more. The ledger holds what it was before."""
+    with transaction.atomic():
+        parked = type(row)._default_manager.filter(pk=row.pk, status=Leased.PARKED)
+        before = parked.values(*columns).first()
+        changed = parked.update(**columns)
+        if changed:
+            ledger.append(
+                "parked.corrected",
+                actor=actor,
+                trace_id=trace_id,
+                subject=subject,
+                data={"why": note[:300], "before": dict(before or {}), "after": dict(columns)},
+            )
+            replay(row, actor, note, subject=subject, trace_id=trace_id)
     return bool(changed)
 
 

@@ -80,6 +80,7 @@ class Rig:
             "LLM_MODEL": "offline/collector",
             **(settings or {}),
         }
+        self._moving = threading.Lock()
         self.group = supervisor.Group(lambda line: None)
         self.offset_file = var_dir / "clock-offset"
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.web_port}", timeout=60, trust_env=False)
@@ -197,8 +198,9 @@ class Rig:
 
     def advance(self, **by: float) -> None:
         """Let time pass, outside and in every process."""
-        self.site.advance(int(timedelta(**by).total_seconds()))
-        self._move_clock()
+        with self._moving:
+            self.site.advance(int(timedelta(**by).total_seconds()))
+            self._move_clock()
 
     def advance_to(self, moment: datetime) -> None:
         """Let time pass until then, if it is not there already."""
@@ -210,13 +212,14 @@ class Rig:
         """Ten o'clock UTC of the next Tuesday or Wednesday that is no day off in Germany."""
         import holidays
 
-        now = datetime.fromtimestamp(self.site.now(), UTC)
-        start = now.replace(hour=9, minute=0, second=0, microsecond=0)
-        off = holidays.country_holidays("DE", subdiv="BY")
-        while start <= now or start.weekday() not in (1, 2) or start.date() in off:
-            start += timedelta(days=1)
-        self.site.post("/control/clock", to=int(start.timestamp()))
-        self._move_clock()
+        with self._moving:
+            now = datetime.fromtimestamp(self.site.now(), UTC)
+            start = now.replace(hour=9, minute=0, second=0, microsecond=0)
+            off = holidays.country_holidays("DE", subdiv="BY")
+            while start <= now or start.weekday() not in (1, 2) or start.date() in off:
+                start += timedelta(days=1)
+            self.site.post("/control/clock", to=int(start.timestamp()))
+            self._move_clock()
 
     def _move_clock(self) -> None:
         part = self.offset_file.with_suffix(".part")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from billing_ai.work.models import Lane
 from tests import factories
 
 pytestmark = pytest.mark.django_db
+ROOMS = [Path(__file__).parents[3] / name for name in ("approvals/tasks.py", "billing_ai/inbox/tasks.py", "agents/tasks.py")]
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +100,53 @@ def test_each_sweep_says_how_long_ago_it_ran() -> None:
     assert ("billing_tick_finished_seconds", "inbox.reconcile") not in told
     claims.finish_tick(tick, "nothing")
     assert minutes(scrape()["billing_tick_finished_seconds", "inbox.reconcile"]) == 0
+
+
+def test_a_sweep_that_does_not_come_again_is_overdue() -> None:
+    claims.claim_tick("inbox.reconcile", timedelta(minutes=5))
+    assert scrape()["billing_tick_overdue_seconds", "inbox.reconcile"] == 0
+    clock.shift(timedelta(minutes=12, seconds=10))
+    assert minutes(scrape()["billing_tick_overdue_seconds", "inbox.reconcile"]) == 7
+
+
+def test_what_a_sweep_found_wrong_shows_until_it_finds_nothing() -> None:
+    tick = claims.claim_tick("audit.verify", timedelta(minutes=1))
+    assert tick is not None
+    claims.finish_tick(tick, "3 faults", problems=3)
+    assert scrape()["billing_tick_problems", "audit.verify"] == 3
+    claims.finish_tick(tick, "whole")
+    assert scrape()["billing_tick_problems", "audit.verify"] == 0
+
+
+def test_rates_are_taken_from_counters_that_only_grow() -> None:
+    assert scrape()["billing_rows_total", "events"] == 0
+    newest = [event(number, status="done") for number in range(3)][-1]
+    told = scrape()
+    assert told["billing_rows_total", "events"] == newest.pk
+    assert {kind for name, kind, *_ in told if name == "billing_rows_total"} == {"events", "approvals", "executions", "calls", "ledger"}
+
+
+def test_latencies_are_those_of_what_has_just_ended() -> None:
+    now = clock.now()
+    for number in range(1, 100):
+        event(number, status="done", received_at=now - timedelta(seconds=number), finished_at=now)
+    event(200, status="done", received_at=now - timedelta(hours=9), finished_at=now - timedelta(hours=1))
+    told = scrape()
+    assert [told["billing_latency_seconds", quantile, "event"] for quantile in ("0.5", "0.95", "0.99")] == [50, 95, 99]
+    assert ("billing_latency_seconds", "0.5", "run") not in told
+
+
+def test_the_alert_rules_name_figures_that_there_are() -> None:
+    """docs/reliability.md is where they are copied from."""
+    rules = re.findall(r"^ +expr: (.+)$", (Path(__file__).parents[3] / "docs/reliability.md").read_text(), re.MULTILINE)
+    named = set(re.findall(r"billing_\w+", " ".join(rules)))
+    event(1, status="done", finished_at=clock.now())
+    claims.claim_tick("inbox.reconcile", timedelta(minutes=5))
+    KillSwitch.objects.get_or_create(scope="all")
+    assert len(rules) >= 12
+    assert named <= {name for name, *_ in scrape()}
+    wanted = set(re.findall(r'schedule="([\w.]+)"', " ".join(rules)))
+    assert wanted <= set(re.findall(r'claim_tick\("([\w.]+)"', " ".join(path.read_text() for path in ROOMS)))
 
 
 def test_a_kill_switch_shows() -> None:

@@ -78,9 +78,11 @@ class Chaos(Player):
     def worker_frozen_past_its_lease(self) -> None:
         name = self.chance.choice(("worker", "worker-2"))
         self.rig.freeze(name)
-        self.rig.advance(minutes=5)
-        self._wait()
-        self.rig.thaw(name)
+        try:
+            self.rig.advance(minutes=5)
+            self._wait()
+        finally:
+            self.rig.thaw(name)
 
     def worker_ended_as_by_a_deployment(self) -> None:
         name = self.chance.choice(("worker", "worker-2"))
