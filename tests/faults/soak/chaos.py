@@ -123,7 +123,7 @@ class Chaos(Player):
     def mail_without_an_answer(self) -> None:
         self.rig.to_mail.hold_answer_to(b"\r\n.\r\n")
         with contextlib.suppress(AssertionError):
-            self.rig.to_mail.wait_held(5)
+            self.rig.to_mail.wait_held(15)
         self.rig.to_mail.refuse()
         self._wait()
         self.rig.to_mail.let_through()
