@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db.models import Q
 
 from approvals.drafts.facts import Card, Customer, DraftFacts, Invoice, no_invoice
 from billing_ai.facts import models as facts
@@ -74,6 +75,9 @@ def load(
         for one in itertools.islice(reads.list_invoices(customer_id=customer_id, status_in=OPEN_INVOICE), 20)
         if one.id != invoice.id and one.amount_due_minor > 0 and one.currency == invoice.currency
     ]
+    if others:
+        quiet = _left_in_peace(customer_id)
+        others = [one for one in others if one.id not in quiet]
     retry_on = None
     if proposal is not None:
         retry_on = planned_retry(proposal)
@@ -131,6 +135,18 @@ def planned_retry(proposal: Proposal) -> date | None:
         .first()
     )
     return clock.utc_date(moment) if moment else None
+
+
+def _left_in_peace(customer_id: str) -> set[str]:
+    """Invoices that no message may remind of, not even in a list of what else is open: disputed, promised or put aside."""
+    from approvals.models import Case
+
+    held = Q(status__in=(Case.DISPUTED, Case.PROMISED)) | Q(snoozed_until__gt=clock.now())
+    cases = Case.objects.filter(held, chargebee_customer_id=customer_id, status__in=Case.ACTIVE).values_list(
+        "chargebee_invoice_id", flat=True
+    )
+    disputed = facts.Invoice.objects.filter(chargebee_customer_id=customer_id, has_dispute=True).values_list("pk", flat=True)
+    return set(cases.union(disputed, all=True))
 
 
 def _card(customer: LiveCustomer) -> PaymentSource | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from agents.dunning import decide
@@ -9,6 +11,7 @@ from approvals import case_transitions
 from approvals.models import Contact, Proposal
 from billing_ai.facts.models import Subscription
 from billing_ai.integrations.chargebee import reads
+from billing_ai.kernel import clock
 from tests.flows.conftest import World
 
 
@@ -82,3 +85,28 @@ def test_a_dispute_withdraws_what_waits_and_holds_chargebees_own_tries(world: Wo
     world.act()
     assert reads.retrieve_invoice(invoice_id).dunning_status == "in_progress"
     assert world.case(invoice_id).status == "open"
+
+
+@pytest.mark.parametrize("held", ["promise", "dispute"])
+def test_a_message_about_one_invoice_does_not_remind_of_another_that_is_promised_or_disputed(world: World, held: str) -> None:
+    # given a customer with two open invoices, who promised to pay the first, or disputes it
+    customer = world.customer("en")
+    first = world.fail(customer)
+    world.hear()
+    case = world.case(first)
+    if held == "promise":
+        due_on = clock.utc_date(clock.now()) + timedelta(days=5)
+        case_transitions.take_promise(case.pk, world.people["specialist"], case.amount_due, due_on)
+    else:
+        case_transitions.dispute(case.pk, world.people["specialist"], "amount", "One seat too many.")
+    second = world.fail(customer)
+    world.hear()
+    # when a person lets the message about the second go out
+    message = world.proposal(second, "send_message")
+    world.approve(message)
+    world.act()
+    # then it speaks of the second only
+    (mail,) = world.mail_to(customer)
+    words = f"{mail['subject']} {mail['text']}"
+    assert second in words
+    assert first not in words
