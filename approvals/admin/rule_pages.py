@@ -13,10 +13,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from approvals.admin.pages import ConsoleRequest, console_page, note_refused, show
-from approvals.models import Limit, Phase, Policy
+from approvals.models import KillSwitch, Limit, Phase, Policy
 from approvals.people import Refused
-from approvals.policy import rollout
+from approvals.policy import limits, rollout, what_if
+from approvals.policy.rules import EVERYTHING
 from approvals.wording import words
+from billing_ai.kernel import clock
 
 
 def _fields(params: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -48,15 +50,27 @@ def _read_params(params: Mapping[str, Any], form: QueryDict) -> dict[str, Any]:
     return read
 
 
+def _as_given(fields: list[dict[str, Any]], form: QueryDict) -> list[dict[str, Any]]:
+    """The fields with what was typed into them, so that trying loses nothing."""
+    return [field | {"value": field["name"] in form if field["kind"] == "flag" else form.get(field["name"], "")} for field in fields]
+
+
 @console_page
 @require_http_methods(["GET", "POST"])
 def policy(request: ConsoleRequest, key: str) -> HttpResponse:
-    """New values for a rule, from a day on, or its switch."""
+    """New values for a rule, from a day on, or its switch; first tried on what was sent and charged in the last days."""
     row = Policy.objects.filter(key=key).first()
     if row is None:
         raise Http404("There is no such rule.")
-    if request.method == "POST":
-        form = request.POST
+    form = request.POST
+    context = {"row": row, "fields": _fields(row.params), "kind": "policy", "back": reverse("admin:approvals_policy_changelist")}
+    context |= {"is_enabled": row.is_enabled, "may_try": key.startswith(("contact.", "retry.")) or key == "reference_rates"}
+    if request.method == "POST" and form.get("step") == "try":
+        context |= {"fields": _as_given(_fields(row.params), form), "is_enabled": "is_enabled" in form}
+        context |= _tried(
+            lambda: what_if.policy(key, now=clock.now(), params=_read_params(row.params, form), is_enabled="is_enabled" in form)
+        )
+    elif request.method == "POST":
 
         def change() -> object:
             try:
@@ -73,8 +87,7 @@ def policy(request: ConsoleRequest, key: str) -> HttpResponse:
             )
 
         return _changed(request, change, ("policy", key), "admin:approvals_policy_changelist", reverse("console:change_policy", args=[key]))
-    context = {"row": row, "fields": _fields(row.params), "kind": "policy", "back": reverse("admin:approvals_policy_changelist")}
-    return show(request, "console/rule.html", row.title, {**context, "may": request.user.has_perm("approvals.change_rules")})
+    return _page(request, row.title, context)
 
 
 @console_page
@@ -84,41 +97,59 @@ def limit(request: ConsoleRequest, pk: int) -> HttpResponse:
     row = Limit.objects.filter(pk=pk).first()
     if row is None:
         raise Http404("There is no such limit.")
-    if request.method == "POST":
-        text = request.POST.get("value", "").strip()
+    form = request.POST
+    context = {"row": row, "kind": "limit", "back": reverse("admin:approvals_limit_changelist"), "value": row.value}
+    context |= {"may_try": row.key in what_if.AMOUNTS, "says": limits.KEYS.get(row.key.partition(".")[0], "")}
+    if request.method == "POST" and form.get("step") == "try":
+        context |= {"value": form.get("value", "")}
+        context |= _tried(lambda: what_if.limit(row.agent, row.key, _whole(form.get("value", "")) or 0, now=clock.now()))
+    elif request.method == "POST":
 
         def change() -> object:
-            try:
-                value = int(text) if text else None
-            except ValueError as error:
-                raise Refused("bad_values", "A limit is a whole number.") from error
-            return rollout.change_limit(row.agent, row.key, value, request.user, reason=request.POST.get("reason", ""))
+            return rollout.change_limit(row.agent, row.key, _whole(form.get("value", "")), request.user, reason=form.get("reason", ""))
 
-        return _changed(
-            request,
-            change,
-            ("limit", f"{row.agent}:{row.key}"),
-            "admin:approvals_limit_changelist",
-            reverse("console:change_limit", args=[pk]),
-        )
-    context = {
-        "row": row,
-        "kind": "limit",
-        "back": reverse("admin:approvals_limit_changelist"),
-        "may": request.user.has_perm("approvals.change_rules"),
-    }
-    return show(request, "console/rule.html", f"{words.plain(row.agent)}: {words.plain(row.key)}", context)
+        subject = ("limit", f"{row.agent}:{row.key}")
+        return _changed(request, change, subject, "admin:approvals_limit_changelist", reverse("console:change_limit", args=[pk]))
+    return _page(request, f"{words.plain(row.agent)}: {words.plain(row.key)}", context)
+
+
+@console_page
+@require_http_methods(["GET", "POST"])
+def new_limit(request: ConsoleRequest) -> HttpResponse:
+    """A limit that is not set yet: one colleague's own, or one currency's own day."""
+    if request.method == "POST":
+        form = request.POST
+        agent, key = form.get("agent", ""), form.get("key", "") + (f".{form['of'].strip()}" if form.get("of", "").strip() else "")
+
+        def change() -> object:
+            if agent not in _agents():
+                raise Refused("no_such_agent", f"Choose one of: {', '.join(_agents())}.")
+            return rollout.change_limit(agent, key, _whole(form.get("value", "")), request.user, reason=form.get("reason", ""))
+
+        return _changed(request, change, ("limit", f"{agent}:{key}"), "admin:approvals_limit_changelist", reverse("console:new_limit"))
+    context = {"kind": "new_limit", "back": reverse("admin:approvals_limit_changelist"), "agents": _agents(), "keys": limits.KEYS}
+    return _page(request, "Set a limit", context)
 
 
 @console_page
 @require_http_methods(["GET", "POST"])
 def phase(request: ConsoleRequest, pk: int) -> HttpResponse:
     """How far the machine may go for a segment. `automate` is asked for by one lead and confirmed by another."""
-    row = Phase.objects.select_related("requested_by").filter(pk=pk).first()
+    row = Phase.objects.select_related("requested_by", "changed_by").filter(pk=pk).first()
     if row is None:
         raise Http404("There is no such segment.")
-    if request.method == "POST":
-        form = request.POST
+    form = request.POST
+    context = {
+        "row": row,
+        "kind": "phase",
+        "phases": words.PHASES,
+        "back": reverse("admin:approvals_phase_changelist"),
+        "may_confirm": row.requested_phase and row.requested_by_id != request.user.pk,
+        "may_try": True,
+    }
+    if request.method == "POST" and form.get("step") == "try":
+        context |= _tried(lambda: what_if.phase(row.agent, row.segment, now=clock.now()))
+    elif request.method == "POST":
 
         def change() -> object:
             reason = form.get("reason", "")
@@ -126,22 +157,36 @@ def phase(request: ConsoleRequest, pk: int) -> HttpResponse:
                 return rollout.confirm_phase(row.agent, row.segment, request.user, reason=reason)
             return rollout.request_phase(row.agent, row.segment, form.get("phase", ""), request.user, reason=reason)
 
-        return _changed(
-            request,
-            change,
-            ("phase", f"{row.agent}:{row.segment}"),
-            "admin:approvals_phase_changelist",
-            reverse("console:change_phase", args=[pk]),
-        )
-    context = {
-        "row": row,
-        "kind": "phase",
-        "phases": words.PHASES,
-        "back": reverse("admin:approvals_phase_changelist"),
-        "may": request.user.has_perm("approvals.change_rules"),
-        "may_confirm": row.requested_phase and row.requested_by_id != request.user.pk,
-    }
-    return show(request, "console/rule.html", f"{words.plain(row.agent)}: {words.plain(row.segment)}", context)
+        subject = ("phase", f"{row.agent}:{row.segment}")
+        return _changed(request, change, subject, "admin:approvals_phase_changelist", reverse("console:change_phase", args=[pk]))
+    return _page(request, f"{words.plain(row.agent)}: {words.plain(row.segment)}", context)
+
+
+def _page(request: ConsoleRequest, title: str, context: dict[str, Any]) -> HttpResponse:
+    return show(request, "console/rule.html", title, {**context, "may": request.user.has_perm("approvals.change_rules")})
+
+
+def _agents() -> list[str]:
+    """The agents that have a switch of their own."""
+    return [scope for scope in KillSwitch.objects.order_by("scope").values_list("scope", flat=True) if scope != EVERYTHING]
+
+
+def _tried(ask: Callable[[], what_if.WhatIf]) -> dict[str, Any]:
+    """What the change would have done, or why that cannot be said. Nothing is changed."""
+    try:
+        return {"tried": ask()}
+    except Refused as error:
+        return {"not_tried": error.sentence}
+    except ValueError as error:
+        return {"not_tried": f"{error}"}
+
+
+def _whole(text: str) -> int | None:
+    """A whole number, or None for an empty field. Raises Refused."""
+    try:
+        return int(text.strip()) if text.strip() else None
+    except ValueError as error:
+        raise Refused("bad_values", "A limit is a whole number.") from error
 
 
 def _changed(request: ConsoleRequest, change: Callable[[], object], subject: tuple[str, str], onward: str, again: str) -> HttpResponse:

@@ -9,11 +9,20 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from approvals.models import Consent, KillSwitch, Limit, Phase, Policy, Suppression
+from approvals.policy import consent
 from billing_ai.tables.read_only import HistoryAdmin, choice_filter
 
 
 def _change(name: str, pk: object) -> SafeString:
     return format_html('<a class="text-primary-700 dark:text-primary-500" href="{}">Change</a>', reverse(f"console:{name}", args=[pk]))
+
+
+def _contact(customer_id: str) -> SafeString | str:
+    """A link to what the rules say of this customer now."""
+    if not customer_id:
+        return "by its number or address"
+    where = reverse("console:contact", args=[customer_id])
+    return format_html('<a class="text-primary-700 dark:text-primary-500" href="{}">{}</a>', where, customer_id)
 
 
 @admin.register(Policy)
@@ -40,6 +49,7 @@ class LimitAdmin(HistoryAdmin):
 
     list_display = ("agent", "key", "value", "changed_by", "changed_at", "change")
     list_select_related = ("changed_by",)
+    list_before_template = "console/limit_tools.html"
     ordering = ("agent", "key")
 
     @admin.display(description="")
@@ -62,6 +72,7 @@ class PhaseAdmin(HistoryAdmin):
         "change",
     )
     list_select_related = ("changed_by", "requested_by")
+    list_before_template = "console/phase_tools.html"
     ordering = ("agent", "rank", "segment")
 
     @display(description="Phase", label={"observe": "info", "assist": "warning", "automate": "success"})
@@ -86,7 +97,8 @@ class KillSwitchAdmin(HistoryAdmin):
 class ConsentAdmin(HistoryAdmin):
     """What customers allow on which channel. The newest word counts."""
 
-    list_display = ("chargebee_customer_id", "channel", "state", "source", "recorded_at", "recorded_by")
+    list_display = ("customer", "channel", "state", "source", "recorded_at", "recorded_by")
+    list_before_template = "console/consent_tools.html"
     list_select_related = ("recorded_by",)
     list_filter = (
         choice_filter("channel", "channel", {"email": "mail", "sms": "SMS", "call": "call"}),
@@ -96,19 +108,23 @@ class ConsentAdmin(HistoryAdmin):
     search_help_text = "Whole customer id"
     ordering = ("-id",)
 
+    @admin.display(description="Customer")
+    def customer(self, row: Consent) -> SafeString | str:
+        return _contact(row.chargebee_customer_id)
+
 
 @admin.register(Suppression)
 class SuppressionAdmin(HistoryAdmin):
     """Who is not to be contacted, until when and why."""
 
-    list_display = ("chargebee_customer_id", "kind", "channel", "until_on", "is_active", "reason", "added_by", "added_at")
+    list_display = ("customer", "kind", "channel", "until_on", "is_active", "reason", "added_by", "added_at")
     list_select_related = ("added_by",)
-    list_filter = (
-        choice_filter(
-            "kind", "kind", {key: key.replace("_", " ") for key in ("do_not_contact", "hardship", "bankruptcy", "deceased", "wrong_person")}
-        ),
-    )
+    list_filter = (choice_filter("kind", "kind", {key: key.replace("_", " ") for key in (*consent.KINDS, consent.NUMBER_OPTED_OUT)}),)
     search_fields = ("chargebee_customer_id",)
     search_help_text = "Whole customer id"
     ordering = ("-id",)
     list_before_template = "console/suppression_tools.html"
+
+    @admin.display(description="Customer")
+    def customer(self, row: Suppression) -> SafeString | str:
+        return _contact(row.chargebee_customer_id)

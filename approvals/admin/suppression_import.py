@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from approvals.admin.pages import ConsoleRequest, console_page, show
 from approvals.models import Suppression
+from approvals.policy import consent
 from audit import ledger
 from audit.actor import person
 from billing_ai.kernel import clock
@@ -19,8 +20,7 @@ from billing_ai.kernel.ids import new_trace_id
 from billing_ai.tables.csv_files import BadFile, read_rows
 
 COLUMNS = ("customer_id", "channel", "kind", "until", "reason")
-KINDS = ("do_not_contact", "hardship", "bankruptcy", "deceased", "wrong_person")
-CHANNELS = ("", "email", "sms", "call")
+CHANNELS = ("", *consent.CHANNELS)
 MOST = 20_000
 """Lines in one list."""
 
@@ -40,7 +40,7 @@ def upload(request: ConsoleRequest) -> HttpResponse:
             return HttpResponseRedirect(reverse("admin:approvals_suppression_changelist"))
         except BadFile as error:
             problems = str(error).split("\n")
-    context = {"problems": problems, "columns": COLUMNS, "kinds": KINDS}
+    context = {"problems": problems, "columns": COLUMNS, "kinds": consent.KINDS, "back": reverse("admin:approvals_suppression_changelist")}
     return show(request, "console/import.html", "Import a do-not-contact list", context, status=400 if problems else 200)
 
 
@@ -61,8 +61,8 @@ def _parse(content: bytes) -> list[Suppression]:
             problems.append(f"Line {number}: this is an e-mail address; write the Chargebee customer id.")
         elif channel not in CHANNELS:
             problems.append(f"Line {number}: “{channel[:20]}” is no channel; write email, sms, call or nothing.")
-        elif kind not in KINDS:
-            problems.append(f"Line {number}: “{kind[:20]}” is no kind; write one of {', '.join(KINDS)}.")
+        elif kind not in consent.KINDS:
+            problems.append(f"Line {number}: “{kind[:20]}” is no kind; write one of {', '.join(consent.KINDS)}.")
         else:
             try:
                 until_on = date.fromisoformat(until) if until else None

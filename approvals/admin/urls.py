@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from approvals.admin import acting, bulk, kill_switch, queue_page, review_page, rule_pages, suppression_import
+from approvals.admin import (
+    acting,
+    bulk,
+    consent_import,
+    contact_pages,
+    kill_switch,
+    queue_page,
+    review_page,
+    rule_pages,
+    segment_pages,
+    suppression_import,
+)
 
 urlpatterns = [
     path("queue/", queue_page.queue, name="queue"),
@@ -23,7 +34,12 @@ urlpatterns = [
     path("undo/", acting.undo, name="undo"),
     path("rule/policy/<str:key>/", rule_pages.policy, name="change_policy"),
     path("rule/limit/<int:pk>/", rule_pages.limit, name="change_limit"),
+    path("rule/limit/new/", rule_pages.new_limit, name="new_limit"),
     path("rule/phase/<int:pk>/", rule_pages.phase, name="change_phase"),
+    path("rule/segment/new/", segment_pages.segment, name="new_segment"),
+    path("rule/segment/<int:pk>/", segment_pages.segment, name="change_segment"),
     path("switch/", kill_switch.switch, name="switch"),
+    path("contact/<str:customer_id>/", contact_pages.contact, name="contact"),
+    path("consents/import/", consent_import.upload, name="import_consents"),
     path("suppressions/import/", suppression_import.upload, name="import_suppressions"),
 ]

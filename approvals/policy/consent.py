@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from django.conf import settings
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Source = Literal["chargebee", "reply", "unsubscribe", "console", "import", "api"]
 CHANNELS = ("email", "sms", "call")
+KINDS = ("do_not_contact", "hardship", "bankruptcy", "deceased", "wrong_person")
+"""Why someone is on the suppression list; the middle three stop charges too."""
 OPT_OUT_WORDS = frozenset({"stop", "stopall", "quit", "end", "revoke", "opt out", "optout", "cancel", "unsubscribe"})
 """US TCPA, 47 CFR 64.1200(a)(10), in any case; a message that is nothing but one of them."""
 HELP_WORDS = frozenset({"help", "info"})
@@ -123,10 +125,14 @@ def record(
         return row
 
 
-def suppress(customer_id: str, kind: str, user: User, *, channel: str = "", reason: str = "", trace_id: str = "") -> Suppression:
-    """Put a customer on the suppression list: do_not_contact, hardship, bankruptcy, deceased or wrong_person."""
+def suppress(
+    customer_id: str, kind: str, user: User, *, channel: str = "", until_on: date | None = None, reason: str = "", trace_id: str = ""
+) -> Suppression:
+    """Put a customer on the suppression list, for good or until a day. Raises ValueError for a kind or channel that we do not have."""
+    if kind not in KINDS or channel not in ("", *CHANNELS):
+        raise ValueError(f"{kind!r} on {channel!r} is nothing that can be suppressed")
     with transaction.atomic():
-        row = Suppression(chargebee_customer_id=customer_id, kind=kind, channel=channel, reason=reason, added_by=user)
+        row = Suppression(chargebee_customer_id=customer_id, kind=kind, channel=channel, until_on=until_on, reason=reason, added_by=user)
         row._history_user = user  # type: ignore[attr-defined]  # simple-history reads it from the instance
         row.save()
         _note("suppression.added", customer_id, user, trace_id, {"kind": kind, "channel": channel})

@@ -14,7 +14,8 @@ from approvals.policy.subject import ORDERED_BY_PERSON, Moment, Subject
 
 OBSERVE, ASSIST, AUTOMATE = "observe", "assist", "automate"
 ORDER = (OBSERVE, ASSIST, AUTOMATE)
-MATCH_KEYS = ("tier", "country", "currency", "plan", "tag", "amount_max")
+LIST_KEYS = ("tier", "country", "currency", "plan", "tag")
+MATCH_KEYS = (*LIST_KEYS, "amount_max")
 
 
 def phase_for(subject: Subject, rules: Rules) -> PhaseRule | None:

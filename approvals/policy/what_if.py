@@ -9,22 +9,25 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
-from approvals.models import CollectionAttempt, Contact, Phase, Proposal
+from approvals.models import CollectionAttempt, Contact, Proposal
 from approvals.policy import rule_values, rules
 from approvals.policy.case_view import LOOK_BACK, attempt_of
 from approvals.policy.contact_rules import NOT_COUNTED, ContactFacts, Question, Said, may_contact
 from approvals.policy.limits import AMOUNT_PER_ACTION, SECOND_PAIR_OF_EYES, SPECIALIST, Counts, weigh
-from approvals.policy.phase_rules import AUTOMATE, is_sampled, phase_for
+from approvals.policy.phase_rules import AUTOMATE, is_sampled, phase_for, wants_plans
 from approvals.policy.retry_rules import Attempt, Charge, check_retry
-from approvals.policy.rules import Rule, Rules
+from approvals.policy.rules import PhaseRule, Rule, Rules
 from approvals.policy.subject import Subject, of_proposal
-from billing_ai.facts.models import Customer, PaymentSource
+from billing_ai.facts.models import Customer, PaymentSource, Subscription
 from billing_ai.kernel.money import Money
 
-_AMOUNTS = (AMOUNT_PER_ACTION, SECOND_PAIR_OF_EYES, SPECIALIST)
+AMOUNTS = (AMOUNT_PER_ACTION, SECOND_PAIR_OF_EYES, SPECIALIST)
+"""The limits that past proposals can be held against."""
 _MOST_EXAMPLES = 20
+_AT_A_TIME = 500
 _HOLDS_BACK = ("deny", "wait")
 
 
@@ -62,7 +65,7 @@ def policy(key: str, *, now: datetime, params: Mapping[str, Any] | None = None, 
 
 def limit(agent: str, key: str, value: int, *, now: datetime, days: int = 30) -> WhatIf:
     """Try another amount for one of the limits that say who approves. Raises ValueError for a limit that past proposals do not show."""
-    if key not in _AMOUNTS:
+    if key not in AMOUNTS:
         raise ValueError(f"{key} cannot be tried on past proposals; its use of each day is on the dashboard")
     before = rules.current(now)
     after = replace(before, limits={**before.limits, (agent, key): value})
@@ -72,20 +75,34 @@ def limit(agent: str, key: str, value: int, *, now: datetime, days: int = 30) ->
 def phase(agent: str, segment: str, *, now: datetime, days: int = 30) -> WhatIf:
     """How many past proposals of a segment would have gone out without a person, had it been automated."""
     before = rules.current(now)
-    row = Phase.objects.filter(agent=agent, segment=segment).first()
+    row = next((one for one in before.phases if (one.agent, one.segment) == (agent, segment)), None)
     if row is None:
         raise ValueError(f"there is no segment {segment} of {agent}")
+    return _automated(before, row, now, days)
+
+
+def segment(agent: str, name: str, match: Mapping[str, Any], *, rank: int, sample_percent: int, now: datetime, days: int = 30) -> WhatIf:
+    """The same for a segment that does not exist yet, or would take in other customers."""
+    before = rules.current(now)
+    row = PhaseRule(agent, name, dict(match), AUTOMATE, sample_percent, rank)
+    others = tuple(one for one in before.phases if (one.agent, one.segment) != (agent, name))
+    return _automated(replace(before, phases=(*others, row)), row, now, days)
+
+
+def _automated(in_force: Rules, row: PhaseRule, now: datetime, days: int) -> WhatIf:
     total, alone, examples = 0, 0, []
-    for proposal, subject in _proposals(now, days, agent):
-        fitting = phase_for(subject, before)
-        if fitting is None or fitting.segment != segment:
+    for proposal, subject in _proposals(now, days, row.agent, with_plans=wants_plans(in_force, row.agent)):
+        fitting = phase_for(subject, in_force)
+        if fitting is None or fitting.segment != row.segment:
             continue
         total += 1
         asks = [check for check in proposal.verdict.get("checks", ()) if check["outcome"] in ("deny", "person")]
-        if all(check["rule"].startswith("rollout.") for check in asks) and not is_sampled(subject, row.sample_to_people_percent):
+        if all(check["rule"].startswith("rollout.") for check in asks) and not is_sampled(subject, row.sample_percent):
             alone += 1
             examples.append(str(proposal.pk))
-    sentence = f"{alone} of the last {days} days' {total} proposals would have gone out without a person under “{AUTOMATE}”."
+    sentence = (
+        f"{alone} of the last {days} days' {total} proposals of this segment would have gone out without a person under “{AUTOMATE}”."
+    )
     return WhatIf("proposals", total, 0, alone, tuple(examples[:_MOST_EXAMPLES]), sentence)
 
 
@@ -180,9 +197,32 @@ def _strictness(subject: Subject, in_force: Rules, now: datetime) -> tuple[int, 
     return weighed.approvals_needed, weighed.role_needed == "lead", asks
 
 
-def _proposals(now: datetime, days: int, agent: str) -> Iterator[tuple[Proposal, Subject]]:
+def _proposals(now: datetime, days: int, agent: str, *, with_plans: bool = False) -> Iterator[tuple[Proposal, Subject]]:
+    """Past proposals with their customers' tags, countries and plans as they are now, a few hundred at a time."""
     rows = Proposal.objects.filter(created_at__gt=now - timedelta(days=days), created_at__lte=now).select_related("case", "current")
     if agent:
         rows = rows.filter(agent=agent)
-    for proposal in rows.order_by("created_at").iterator(chunk_size=500):
-        yield proposal, of_proposal(proposal, moment="propose")
+    for some in _batched(rows.order_by("created_at").iterator(chunk_size=_AT_A_TIME), _AT_A_TIME):
+        ids = {proposal.chargebee_customer_id for proposal in some}
+        about = {pk: (tags, country) for pk, tags, country in Customer.objects.filter(pk__in=ids).values_list("pk", "tags", "country")}
+        plans = _plans_of(ids) if with_plans else {}
+        for proposal in some:
+            subject = of_proposal(proposal, moment="propose")
+            tags, country = about.get(subject.customer_id, ((), ""))
+            subject = replace(subject, tags=tuple(dict.fromkeys((*subject.tags, *tags))), country=subject.country or country)
+            yield proposal, replace(subject, plans=plans.get(subject.customer_id, ()))
+
+
+def _plans_of(customer_ids: set[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    rows = Subscription.objects.filter(chargebee_customer_id__in=customer_ids, is_deleted=False)
+    for customer_id, prices in rows.values_list("chargebee_customer_id", "item_price_ids"):
+        found[customer_id] += map(str, prices)
+    return {customer_id: tuple(dict.fromkeys(prices)) for customer_id, prices in found.items()}
+
+
+def _batched(rows: Iterable[Proposal], size: int) -> Iterator[list[Proposal]]:
+    """Lists of at most `size`, in order."""
+    them = iter(rows)
+    while some := list(islice(them, size)):
+        yield some

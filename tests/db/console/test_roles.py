@@ -110,6 +110,15 @@ ACTIONS: dict[str, tuple[set[str], Ask]] = {
     "limit": (LEADS, lambda client, case: client.post(f"/console/rule/limit/{Limit.objects.earliest('pk').pk}/", {"value": "7", "reason": "Lower."})),
     "phase": (LEADS, lambda client, case: client.post(f"/console/rule/phase/{Phase.objects.earliest('pk').pk}/", {"phase": "observe", "reason": "Careful."})),
     "import": (LEADS, lambda client, case: client.post("/console/suppressions/import/", {"list": SimpleUploadedFile("l.csv", b"customer_id\ncus_listed\n")})),
+    "try_a_policy_and_change_it": (LEADS, lambda client, case: client.post("/console/rule/policy/contact.quiet_hours/", {"param:start": "09:00", "param:end": "18:00", "is_enabled": "on", "step": "change", "reason": "Later."})),
+    "new_limit": (LEADS, lambda client, case: client.post("/console/rule/limit/new/", {"agent": "dunning", "key": "daily_amount", "of": "EUR", "value": "100", "reason": "A pilot."})),
+    "new_segment": (LEADS, lambda client, case: client.post("/console/rule/segment/new/", {"agent": "dunning", "segment": "pilot", "tag": "pilot", "rank": "10", "sample_percent": "20", "step": "change", "reason": "A pilot."})),
+    "segment": (LEADS, lambda client, case: client.post(f"/console/rule/segment/{Phase.objects.earliest('pk').pk}/", {"rank": "100", "sample_percent": "50", "step": "change", "reason": "See more."})),
+    "said_no": (WORKERS, lambda client, case: client.post(f"/console/contact/{case.chargebee_customer_id}/", {"what": "consent", "channel": "sms", "state": "denied"})),
+    "said_yes": (LEADS, lambda client, case: client.post(f"/console/contact/{case.chargebee_customer_id}/", {"what": "consent", "channel": "sms", "state": "granted"})),
+    "suppress": (WORKERS, lambda client, case: client.post(f"/console/contact/{case.chargebee_customer_id}/", {"what": "suppress", "kind": "hardship"})),
+    "lift": (LEADS, lambda client, case: client.post(f"/console/contact/{case.chargebee_customer_id}/", {"what": "lift", "entry": str(Suppression.objects.get().pk), "reason": "They called."})),
+    "import_consents": (LEADS, lambda client, case: client.post("/console/consents/import/", {"list": SimpleUploadedFile("l.csv", b"customer_id,channel,state\ncus_1,sms,granted\n")})),
 }  # fmt: skip
 
 SHOWS = {"english"}
@@ -126,6 +135,8 @@ def _prepare(action: str, case: Case) -> None:
     if action == "withdraw_promise":
         Promise.objects.create(case=case, amount_minor=100, currency="EUR", due_on=clock.now().date(), amount_due_at_start_minor=4_900)
         Case.objects.filter(pk=case.pk).update(status="promised")
+    if action == "lift":
+        Suppression.objects.create(chargebee_customer_id=case.chargebee_customer_id)
     if action == "settle_dispute":
         Case.objects.filter(pk=case.pk).update(status="disputed")
 
@@ -170,6 +181,9 @@ def test_who_may_does_and_who_may_not_changes_nothing(role: str, action: str, ch
         ("/console/agents/agentrun/", SEES),
         ("/console/facts/customer/", SEES),
         ("/console/suppressions/import/", LEADS),
+        ("/console/consents/import/", LEADS),
+        ("/console/rule/segment/new/", SEES),
+        ("/console/rule/limit/new/", SEES),
     ],
 )
 @pytest.mark.parametrize("role", ROLES)
