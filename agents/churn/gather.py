@@ -7,7 +7,7 @@ last 30 is known only where usage events go back that far; what a subscription w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -34,8 +34,8 @@ _TONES = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
 _OPEN_TICKETS = (ExternalTicket.OPEN, ExternalTicket.PENDING)
 _OWED = ("payment_due", "not_paid")
 _DAY = 86_400.0
-_SMALL, _MEDIUM = 10_000, 100_000
-"""Reference cents of MRR below which a customer without a tier counts as small, as medium."""
+MEDIUM_FROM_CENTS, LARGE_FROM_CENTS = 10_000, 100_000
+"""Reference cents of MRR from which a customer without a tier counts as medium, as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,5 +348,10 @@ class _Batch:
             self._count("events_prior_30d", UsageEvent, done & Q(occurred_at__gt=two_months, occurred_at__lte=month))
 
     def _segments(self, tiers: Mapping[str, str]) -> None:
-        size: Callable[[int], str] = lambda cents: "small" if cents < _SMALL else "medium" if cents < _MEDIUM else "large"  # noqa: E731
-        self.segments = [(tiers.get(customer_id) or size(int(value)))[:40] for customer_id, value in zip(self.ids, self.value, strict=True)]
+        self.segments = [
+            (tiers.get(customer_id) or _size(int(value)))[:40] for customer_id, value in zip(self.ids, self.value, strict=True)
+        ]
+
+
+def _size(cents: int) -> str:
+    return "small" if cents < MEDIUM_FROM_CENTS else "medium" if cents < LARGE_FROM_CENTS else "large"

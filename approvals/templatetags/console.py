@@ -112,6 +112,12 @@ def mrr(subscription: object, reader: object = None) -> str:
 
 
 @register.filter
+def minor(amount: int | None, currency: str = "") -> str:
+    """An amount of a `*_minor` column in its currency, where no reader's locale is at hand."""
+    return _reader(None).minor(amount, currency)
+
+
+@register.filter
 def promised(promise: object, reader: object = None) -> str:
     """The amount of a promise."""
     return _reader(reader).minor(getattr(promise, "amount_minor", 0), getattr(promise, "currency", ""))

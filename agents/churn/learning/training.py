@@ -84,17 +84,25 @@ def train(
     times: FloatArray | None = None,
     folds: int = 5,
     seed: int = 7,
+    gap: float = 0.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> TrainingResult:
-    """Compare on unseen rows, keep the kind with the lowest log loss, train it on all rows. Raises UnusableTable when there are too few rows
-    of one class for that many folds."""
+    """Compare on unseen rows, keep the kind with the lowest log loss, train it on all rows. `gap` is what lies between the rows learned from
+    and those tested on, in units of `times`: as long as a label takes to be known. Raises UnusableTable when there are too few rows of one
+    class for that many folds."""
     # One thread: waiting threads spin, which on a busy machine made minutes of seconds, and sums in one order give one hash.
     with threadpool_limits(limits=1):
-        return _train(columns, labels, times, folds, seed, progress)
+        return _train(columns, labels, times, folds, seed, gap, progress)
 
 
 def _train(
-    columns: Sequence[Column], labels: Labels, times: FloatArray | None, folds: int, seed: int, progress: Callable[[str], None]
+    columns: Sequence[Column],
+    labels: Labels,
+    times: FloatArray | None,
+    folds: int,
+    seed: int,
+    gap: float,
+    progress: Callable[[str], None],
 ) -> TrainingResult:
     rarer = int(min(labels.sum(), len(labels) - labels.sum()))
     if rarer < FEWEST_OF_A_CLASS:
@@ -103,7 +111,7 @@ def _train(
         )
     if not 2 <= folds <= 20:
         raise UnusableTable(f"--folds {folds}: give between 2 and 20.")
-    splits = _time_splits(times, labels, folds) if times is not None else _drawn_splits(labels, folds, seed)
+    splits = _time_splits(times, labels, folds, gap) if times is not None else _drawn_splits(labels, folds, seed)
     predicted = {kind: np.full(len(labels), np.nan) for kind in KINDS}
     for number, (learn, test) in enumerate(splits, 1):
         progress(f"fold {number} of {len(splits)}: {len(learn)} rows to learn from, {len(test)} to test")
@@ -188,14 +196,14 @@ def _drawn_splits(labels: Labels, folds: int, seed: int) -> list[tuple[Positions
     return [(np.asarray(learn, dtype=np.int64), np.asarray(test, dtype=np.int64)) for learn, test in drawn]
 
 
-def _time_splits(times: FloatArray, labels: Labels, folds: int) -> list[tuple[Positions, Positions]]:
+def _time_splits(times: FloatArray, labels: Labels, folds: int, gap: float) -> list[tuple[Positions, Positions]]:
     """Folds that learn from everything before an instant and are tested on the next stretch; rows of one instant are never parted.
     Raises UnusableTable when a stretch has too few rows of a class."""
     borders = np.unique(np.quantile(times, np.linspace(0.0, 1.0, folds + 2)[1:-1], method="higher"))
     splits: list[tuple[Positions, Positions]] = []
     for position, border in enumerate(borders):
         until = borders[position + 1] if position + 1 < len(borders) else np.inf
-        learn, test = np.flatnonzero(times < border), np.flatnonzero((times >= border) & (times < until))
+        learn, test = np.flatnonzero(times < border - gap), np.flatnonzero((times >= border) & (times < until))
         enough = _rarer(labels[learn]) >= FEWEST_OF_A_CLASS and _rarer(labels[test]) >= 2
         if enough:
             splits.append((learn, test))
