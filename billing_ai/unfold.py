@@ -85,6 +85,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Work",
                 "items": [
                     _item("Queue", "inbox", "console:queue", may_see_cases),
+                    _item("Customers", "groups", "console:customers", may_see_cases),
                     _item("Today", "monitoring", "admin:index", None),
                     _item("Parked", "report", "console:parked", may_see_cases),
                     _item("Chargebee", "cable", "console:chargebee", may_see_cases),
@@ -110,6 +111,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Policies", "gavel", "admin:approvals_policy_changelist", may_change_rules),
                     _item("Limits", "speed", "admin:approvals_limit_changelist", may_change_rules),
                     _item("Phases", "stairs", "admin:approvals_phase_changelist", may_change_rules),
+                    _item("Churn and health", "favorite", "console:churn_watch", may_see_cases),
                     _item("Releases", "new_releases", "admin:agents_release_changelist", _sees("agents.view_release")),
                     _item("Consent", "how_to_reg", "admin:approvals_consent_changelist", _sees("approvals.view_consent")),
                     _item("Do not contact", "block", "admin:approvals_suppression_changelist", _sees("approvals.view_suppression")),

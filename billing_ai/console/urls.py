@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
+from agents.churn.pages.urls import urlpatterns as churn_pages
 from approvals.admin.urls import urlpatterns as approvals_pages
-from billing_ai.console import gloss, parked, site_setup
+from billing_ai.console import customer, gloss, parked, site_setup
 
 app_name = "console"
 urlpatterns = [
     *approvals_pages,
+    *churn_pages,
+    path("customers/<str:customer_id>/", customer.customer, name="customer"),
     path("proposal/<uuid:proposal_id>/english/", gloss.english, name="english"),
     path("parked/", parked.parked, name="parked"),
     path("parked/<slug:kind>/<str:pk>/", parked.decide, name="decide_parked"),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from agents.churn.pages import customers, tuning, watching
+from agents.churn.pages.customers import customers
+from agents.churn.pages.tuning import health, rule, rules, settings_page
+from agents.churn.pages.watching import release, watch
 
 urlpatterns = [
-    path("customers/", customers.customers, name="customers"),
-    path("churn/", watching.watch, name="churn_watch"),
-    path("churn/health/", tuning.health, name="churn_health"),
-    path("churn/settings/", tuning.settings_page, name="churn_settings"),
-    path("churn/rules/", tuning.rules, name="churn_rules"),
-    path("churn/rules/<slug:key>/", tuning.rule, name="churn_rule"),
-    path("churn/release/<int:pk>/", watching.release, name="churn_release"),
+    path("customers/", customers, name="customers"),
+    path("churn/", watch, name="churn_watch"),
+    path("churn/health/", health, name="churn_health"),
+    path("churn/settings/", settings_page, name="churn_settings"),
+    path("churn/rules/", rules, name="churn_rules"),
+    path("churn/rules/<slug:key>/", rule, name="churn_rule"),
+    path("churn/release/<int:pk>/", release, name="churn_release"),
 ]
