@@ -53,6 +53,7 @@ app.conf.update(
         "executions": {"task": "approvals.execute_due", "schedule": _every},
         "housekeeping": {"task": "approvals.housekeeping", "schedule": max(3.0, _every * 6)},
         "reconcile": {"task": "inbox.reconcile", "schedule": max(30.0, _every * 30)},
+        "roll-call": {"task": "inbox.roll_call", "schedule": max(15.0, _every * 15)},
         "scores": {"task": "churn.watch", "schedule": max(60.0, _every * 600)},
         "night": {"task": "churn.night", "schedule": max(5.0, _every * 10)},
         "invoices": {"task": "inbox.compare_invoices", "schedule": max(60.0, _every * 60)},

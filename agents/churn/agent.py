@@ -35,6 +35,7 @@ class ChurnAgent:
             "subscription_scheduled_cancellation_removed",
             "subscription_cancelled",
             "subscription_reactivated",
+            "heard.first",
             "heard.usage",
             "heard.ticket",
             "heard.reply",

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.conf import settings
 
 from audit.checkpoints import checkpoint
-from billing_ai.inbox import beliefs, proof, routing
+from billing_ai.inbox import beliefs, proof, roll_call, routing
 from billing_ai.inbox import reconcile as reconciling
 from billing_ai.inbox.models import Event
 from billing_ai.integrations.chargebee import setup_check
@@ -32,6 +32,14 @@ def reconcile() -> None:
     tick = claims.claim_tick("inbox.reconcile", every)
     if tick is not None:
         claims.finish_tick(tick, reconciling.run())
+
+
+@shared_task(name="inbox.roll_call")
+def call_roll() -> None:
+    """Fetch the facts of customers of whom no event has told us."""
+    tick = claims.claim_tick("inbox.roll_call", timedelta(seconds=max(30.0, settings.SECONDS_BETWEEN_SWEEPS * 30)))
+    if tick is not None:
+        claims.finish_tick(tick, roll_call.run())
 
 
 @shared_task(name="inbox.check_site")

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandError
 
+from approvals.models import Phase
 from approvals.policy.defaults import install_defaults
 
 PEOPLE = {
@@ -33,6 +34,10 @@ class Command(BaseCommand):
                 "seed makes people with a known password: it does not run in production. Use createsuperuser and the console."
             )
         install_defaults()
+        # On a real site churn starts by only observing; here there is something to see.
+        for row in Phase.objects.filter(agent="churn", segment="everyone", phase=Phase.OBSERVE, changed_by=None):
+            row.phase, row.reason = Phase.ASSIST, "the demo shows what the agent proposes"
+            row.save()
         for name, full in PEOPLE.items():
             first, _, last = full.partition(", ")
             user, is_new = User.objects.get_or_create(username=name, defaults={"first_name": first, "last_name": last, "is_staff": True})
