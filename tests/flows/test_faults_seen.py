@@ -292,3 +292,10 @@ def test_while_the_circuit_is_open_the_console_says_so_everywhere(desk: Desk) ->
 def test_a_dashboard_of_a_site_in_good_order(desk: Desk) -> None:
     desk.page()
     assert "Chargebee Chargebee answers." in desk.page(reverse("admin:index"))
+
+
+def test_a_site_with_a_wrong_clock_is_named_on_the_page_about_it(desk: Desk) -> None:
+    desk.fault(path="/configurations", kind="clock")
+    assert "This machine's clock differs from Chargebee's by" in desk.page(reverse("console:chargebee"))
+    desk.site.delete("/control/faults")
+    assert "The clocks agree." in desk.page(reverse("console:chargebee"))
