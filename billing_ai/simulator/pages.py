@@ -30,6 +30,9 @@ _PATHS = {
 }
 """Which entry of the navigation a page belongs to."""
 
+ADDED_UP_AT_ONCE = 20_000
+"""Invoices up to which the overview adds up the books by itself; beyond, it takes seconds and is asked for."""
+
 
 class Pages:
     """HTML over the site."""
@@ -77,7 +80,7 @@ class Pages:
             counts=counts,
             deliveries_open=waiting,
             sent=self._webhooks.sent,
-            books=billing.books(self._site),
+            books=billing.books(self._site) if counts["invoice"] <= ADDED_UP_AT_ONCE or "books" in request.query else None,
             unpaid=unpaid,
         )
 
