@@ -13,6 +13,12 @@ from approvals.drafts.locales import date_text
 from approvals.drafts.numerals import currency_patterns
 from approvals.drafts.words import Lexicon
 
+# "We answer within one working day" is about us, and no term for the reader.
+_WE_ANSWER = re.compile(
+    r"\bwe (?:\w+ )?(?:reply|respond|answer|get back)|\b(?:team|desk) (?:\w+ )?(?:replies|responds|answers)|wir antworten|antworten wir|repondons|respondemos|rispondiamo"
+    r"|(?:we|wij) (?:antwoorden|reageren)|(?:antwoorden|reageren) (?:we|wij)|vi svara?er?|svara?er? vi|vastaamme|odpowiadamy|odpovidame|odpovime|yanitliyoruz|yanit ver"
+    r"|(?:ご?返信|ご?回答)(?:いた|し|させ)|(?:답변|회신) ?(?:드|해)|(?:回复|答复|回覆)(?:您|你)"
+)
 _DAYS_IN = {"hour": 0, "day": 1, "week": 7, "month": 30}
 
 
@@ -138,6 +144,9 @@ def check_durations(reading: Reading, case: Case) -> list[Finding]:
             for found in pattern.finditer(reading.open_folded):
                 number = _count(found.group("number"), words)
                 if number is None or (number == 1 and not found.group("number").isdigit() and unit != "hour"):
+                    continue
+                if _WE_ANSWER.search(_sentence(reading.open_folded, found.start())):
+                    reading.blank(found.start(), found.end())
                     continue
                 is_deadline = _is_deadline(reading.open_folded, found, words)
                 size = _DAYS_IN[unit]

@@ -138,6 +138,12 @@ def _small_words(words: str, language: str) -> tuple[int, int]:
     return counts.get(language, 0), others
 
 
+def reads_as(words: str, language: str) -> bool:
+    """Whether a passage has as many small words of `language` as of any other: a French "court" makes no English sentence."""
+    own, others = _small_words(words, language)
+    return own >= others and (own > 0 or len(words.split()) <= 4)
+
+
 def _is_plain(words: str, language: str) -> bool:
     """Whether small words alone show the language: several of its own, and more than any other language has. Spares the detector."""
     own, others = _small_words(words, language)

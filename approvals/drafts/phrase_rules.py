@@ -8,6 +8,7 @@ from decimal import Decimal
 from approvals.drafts.case import Case, finding
 from approvals.drafts.findings import Finding
 from approvals.drafts.folding import FILL, NOT_AFTER_WORD, Reading
+from approvals.drafts.language_rules import reads_as
 from approvals.drafts.numerals import NUMBER, readings
 from approvals.drafts.words import Lexicon
 
@@ -34,6 +35,10 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
     text = reading.open_folded
     for words in case.lexicons:
         hits = words.scan(text)
+        if words.language != case.language:
+            hits = {
+                rule: [match for match in matches if reads_as(_sentence(text, match), words.language)] for rule, matches in hits.items()
+            }
         for rule, expected in _EXPECTED.items():
             for found in hits.get(rule, ()):
                 if rule == "consequence" and _is_grounded(found, case, words):
@@ -87,6 +92,13 @@ def _is_part_payment(text: str, found: re.Match[str], case: Case) -> bool:
     start = max(text.rfind(mark, 0, found.start()) for mark in (". ", "!", "?", "\n", "。")) + 1
     ends = [index for mark in (". ", "!", "?", "\n", "。") if (index := text.find(mark, found.end())) >= 0]
     return FILL in text[start : min(ends, default=len(text))]
+
+
+def _sentence(text: str, found: re.Match[str]) -> str:
+    """The sentence round a match."""
+    start = max(text.rfind(mark, 0, found.start()) for mark in ".!?\n。！？") + 1
+    ends = [index for mark in ".!?\n。！？" if (index := text.find(mark, found.end())) >= 0]
+    return text[start : min(ends, default=len(text))]
 
 
 def _is_conditional(text: str, found: re.Match[str], words: Lexicon) -> bool:

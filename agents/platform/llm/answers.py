@@ -19,6 +19,8 @@ MAX_ANSWER_CHARACTERS = 24_000
 MAX_SUBJECT = 160
 MAX_BODY = {"email": 4_000, "sms": 600}
 MAX_REASONS = 5
+MIN_LETTERS = 12
+"""Fewer letters than these outside the slots are no message: "thank" and a link is what a model answers that does as a customer's text bids it."""
 
 
 class BadAnswer(ValueError):
@@ -100,6 +102,10 @@ def _hidden(text: str) -> bool:
     return any(unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs") and character not in "\n\u200d\u200c" for character in text)
 
 
+def _letters(template: str) -> int:
+    return sum(character.isalpha() for segment in slots.parse(template) if isinstance(segment, slots.Words) for character in segment.text)
+
+
 _WORD = re.compile(r"[^\W\d_]{4,}")
 
 
@@ -151,6 +157,8 @@ def read_draft(text: str, request: DraftRequest) -> tuple[Words, tuple[str, ...]
             raise BadAnswer("facts", f"The text held {fact} outside a slot.")
     if echoes_customer(subject, body, request):
         raise BadAnswer("echo", "The text repeated words of a customer's own text.")
+    if _letters(body) < MIN_LETTERS:
+        raise BadAnswer("empty", "The body said next to nothing.")
     # A model that has read customers' texts must not speak to the reviewer: an order hidden there would.
     given = () if request.untrusted else answer.reasons
     reasons = tuple(reason for reason in (clean(text, cap=300) for text in given) if reason and fact_outside_slots(reason) is None)

@@ -77,6 +77,44 @@ def test_what_is_wrong_is_found(draft: DraftText, rule: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "We reply within 1 business day.",
+        "We never ask for card details by email.",
+        "Un court retour de votre part nous aiderait.",
+        "The charge could not be processed twice.",
+    ],
+)
+def test_lines_that_good_collectors_write_are_left_alone(line: str) -> None:
+    found = {entry.rule for entry in verify(mail(line), facts())}
+    assert found <= ({"wrong_language"} if "court" in line else set())
+
+
+def test_an_english_word_is_no_threat_in_a_french_sentence() -> None:
+    case = facts("fr-FR", "EUR", customer=Customer("Léa", "Orsay", "fr-FR"))
+    body = f"Bonjour Léa,\n\nLa facture QX-4100 reste ouverte. Un court retour de votre part nous aiderait.\n\n{PAY}\n\nCordialement,\nDana Whitfield"
+    assert verify(DraftText("Facture QX-4100", body), case) == []
+
+
+@pytest.mark.parametrize("number", ["#5512", "FA/2025/88", "2025-0088"])
+def test_an_invoice_number_in_any_form_is_known(number: str) -> None:
+    case = facts(invoice=replace(facts().invoice, number=number))
+    assert verify(mail(number=number), case) == []
+
+
+def test_an_address_may_be_followed_by_korean() -> None:
+    case = facts("ko-KR", "KRW", 82600, customer=Customer("수빈", "세븐", "ko-KR"))
+    body = f"수빈 님, 안녕하세요.\n\n청구서 QX-4100의 82,600원이 미납입니다. {PAY}\n\n문의 사항은 help@harbour.example로 연락 주세요.\n\nDana Whitfield"
+    assert verify(DraftText("청구서 QX-4100", body), case) == []
+
+
+@pytest.mark.parametrize(("locale", "due"), [("th-TH", "16 กันยายน 2568"), ("he-IL", "16 בספטמבר 2025"), ("en-KW", "16/09/2025")])
+def test_dates_as_the_country_writes_them(locale: str, due: str) -> None:
+    assert not {"wrong_date", "wrong_amount"} & rules(mail(due=due), facts(locale))
+    assert "wrong_date" in rules(mail(due=due.replace("16", "17")), facts(locale))
+
+
+@pytest.mark.parametrize(
     ("locale", "currency", "minor", "amount"),
     [
         ("en-US", "USD", 123400, "$1,234"),

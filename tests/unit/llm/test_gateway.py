@@ -132,6 +132,7 @@ def test_an_address_where_nobody_listens(provider, ask, settings):
 HOSTILE = {
     "empty": ("", "empty"),
     "nothing": (None, "empty"),
+    "next_to_nothing": (draft_json(body="thank\n\n{{ links.pay }}"), "empty"),
     "prose": ("Sure! Here is your mail. Dear customer, please pay.", "not_json"),
     "two_objects": (draft_json() + draft_json(), "not_json"),
     "deep": ('{"a":' * 4000, "not_json"),
