@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from approvals.policy.defaults import install_defaults
 from billing_ai.facts.queries import facts_hash
 from billing_ai.inbox import intake, routing
 from billing_ai.integrations.chargebee import circuit, reads, site_state
+from billing_ai.integrations.chargebee.events import EventEnvelope
 from billing_ai.kernel import clock
 from tests.simulator.running import RunningSimulator, running_simulator
 
@@ -91,12 +93,22 @@ class World:
         """A payment of theirs fails; returns the invoice's id."""
         return str(self.site.fail_payment(customer_id=customer["id"], code=code)["invoice_id"])
 
-    def hear(self) -> None:
+    def hear(self, *, newest_first: bool = False) -> None:
         """Events about this test's customers are fetched from Chargebee's list, routed, and the agents run, until nothing is left to do."""
-        for envelope in reads.list_events(occurred_after=self.started - timedelta(minutes=1)):
+        listed = list(reads.list_events(occurred_after=self.started - timedelta(minutes=1)))
+        for envelope in reversed(listed) if newest_first else listed:
             if envelope.customer_id in self.mine:
                 with transaction.atomic():
                     intake.store(envelope, body_sha256="0" * 64, found_by="test")
+        while routing.process_due():
+            pass
+        while runner.run_due():
+            pass
+
+    def hear_of(self, envelope: EventEnvelope, event_id: str) -> None:
+        """The same news once more, under another id."""
+        with transaction.atomic():
+            intake.store(replace(envelope, id=event_id), body_sha256="0" * 64, found_by="test")
         while routing.process_due():
             pass
         while runner.run_due():

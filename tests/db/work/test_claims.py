@@ -62,6 +62,25 @@ def test_what_is_not_due_yet_is_left_alone() -> None:
     assert len(claims.claim(Event, 10, LEASE)) == 1
 
 
+def test_clock_skew_of_a_host_makes_nothing_due_early_or_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL, where there may be several hosts; SQLite is on one, whose clock is the database's."""
+    if connection.vendor != "postgresql":
+        pytest.skip("one host, one clock")
+    now = clock.now()
+    event(1, not_before=now)
+    event(2, not_before=now + timedelta(minutes=30))
+    # given a host that is an hour ahead
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(hours=1))
+    [due] = claims.claim(Event, 10, LEASE)
+    assert due.chargebee_event_id == "ev_1"
+    # and one that is an hour behind: the first's lease has not run out for it, and would not have in an hour's time of its own
+    monkeypatch.setattr(clock, "now", lambda: now - timedelta(hours=1))
+    assert claims.claim(Event, 10, LEASE) == []
+    assert due.lease_until is not None
+    assert timedelta(0) < due.lease_until - now <= LEASE + timedelta(minutes=1)
+    assert claims.complete(due) is True
+
+
 @pytest.mark.parametrize("status", ["done", "parked", "ignored", "dropped"])
 def test_what_has_ended_is_not_claimed(status: str) -> None:
     event(status=status)
