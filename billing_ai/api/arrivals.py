@@ -14,7 +14,7 @@ from audit import seal
 from billing_ai.api import reach
 from billing_ai.api.asks import MOST_ITEMS, Batch
 from billing_ai.api.models import ApiClient
-from billing_ai.api.problems import Problem, field_errors
+from billing_ai.api.problems import Problem, field_errors, readable
 from billing_ai.kernel import clock
 from billing_ai.kernel.ids import effect_key
 from billing_ai.signals.heard import heard
@@ -319,7 +319,7 @@ def _ref(item: Item) -> tuple[str, str]:
 
 def _readable_id(raw: Any) -> str | None:
     found = raw.get("id") if isinstance(raw, Mapping) else None
-    return found.encode("utf-8", "replace").decode()[:200] if isinstance(found, str) else None
+    return readable(found, 200) if isinstance(found, str) else None
 
 
 def _error(name: str, code: str, message: str) -> dict[str, str]:

@@ -188,14 +188,6 @@ class WebhookEndpointIn(Strict):
 
 
 class ReplayIn(Strict):
-    """Which deliveries to send again: one, or all since a moment."""
+    """Which deliveries to send again: all of changes since a moment."""
 
-    delivery_id = Uuid(required=False)
-    since = Moment(required=False)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if len(attrs) != 1:
-            raise serializers.ValidationError(
-                serializers.ErrorDetail("Name a delivery_id or a since, one of the two.", "impossible_choice")
-            )
-        return attrs
+    since = Moment()

@@ -6,13 +6,14 @@ import base64
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.utils.http import parse_etags
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import MethodNotAllowed, ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
@@ -36,6 +37,10 @@ LARGEST_BODY = 1024 * 1024
 LARGEST_BODY_WITH_TEXT = 16 * 1024 * 1024
 """Large enough that one text of 10 MB can be refused by its field's name while the rest of its batch is kept."""
 _MOST, _USUAL = 200, 50
+CURSOR = r"[A-Za-z0-9_-]{1,600}"
+FEED_CURSOR = r"[0-9]{1,18}"
+KEY = r"[!-~]{1,200}"
+_KEY = re.compile(KEY)
 
 
 class StrictJson(BaseParser):
@@ -98,14 +103,17 @@ class ApiView(APIView):
         self.rate_headers = {}
         super().initial(request, *args, **kwargs)
         self.in_the_name_of(AnonymousUser())
+        if str(request.method) not in self.allowed_methods:
+            raise MethodNotAllowed(str(request.method))
         known = self.parameters.get(str(request.method), ())
         for name, values in request.query_params.lists():
             if name not in known:
-                raise _bad_parameter(name, "unknown_parameter", "There is no such parameter.")
+                raise bad_parameter(name, "unknown_parameter", "There is no such parameter.")
             if len(values) > 1:
-                raise _bad_parameter(name, "given_twice", "Give it once.")
-            if "\x00" in values[0]:
-                raise _bad_parameter(name, "invalid", "It holds a character that cannot be stored.")
+                raise bad_parameter(name, "given_twice", "Give it once.")
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not _KEY.fullmatch(key):
+            raise Problem(400, "bad_idempotency_key", "An Idempotency-Key has 1 to 200 printable ASCII characters and no space.")
 
     def in_the_name_of(self, user: User | AnonymousUser) -> None:
         """Whom the history of changed rows names: the person who decides, and nobody where a client writes; a client is no person."""
@@ -155,14 +163,14 @@ class ApiView(APIView):
         if raw is None:
             return _USUAL
         if not (raw.isascii() and raw.isdigit()) or len(raw) > 4 or not 1 <= int(raw) <= _MOST:
-            raise _bad_parameter("limit", "invalid", f"A whole number from 1 to {_MOST}.")
+            raise bad_parameter("limit", "invalid", f"A whole number from 1 to {_MOST}.")
         return int(raw)
 
     def chosen(self, name: str, choices: tuple[str, ...]) -> str:
         """A query parameter out of a closed list; empty when it is absent."""
         raw = self.request.query_params.get(name)
         if raw is not None and raw not in choices:
-            raise _bad_parameter(name, "invalid_choice", f"One of: {', '.join(choices)}.")
+            raise bad_parameter(name, "invalid_choice", f"One of: {', '.join(choices)}.")
         return raw or ""
 
     def cursor(self, parts: int) -> list[str]:
@@ -170,8 +178,10 @@ class ApiView(APIView):
         raw = self.request.query_params.get("cursor")
         if raw is None:
             return []
+        if not re.fullmatch(CURSOR, raw):
+            raise bad_parameter("cursor", "invalid", "Send the next_cursor of an earlier answer, as it was.")
         try:
-            found = json.loads(base64.urlsafe_b64decode(raw.encode("ascii") + b"=" * (-len(raw) % 4)))
+            found = json.loads(base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4)))
         except ValueError as error:
             raise bad_cursor() from error
         if not isinstance(found, list) or len(found) != parts or not all(isinstance(one, str) and "\x00" not in one for one in found):
@@ -188,8 +198,6 @@ class ApiView(APIView):
         key = request.headers.get("Idempotency-Key", "")
         if not key and key_needed:
             raise Problem(400, "idempotency_key_missing", "Send an Idempotency-Key of your own making, such as a UUID, with this call.")
-        if len(key) > 200 or any(not 32 < ord(sign) < 127 for sign in key):
-            raise Problem(400, "bad_idempotency_key", "An Idempotency-Key has at most 200 printable ASCII characters and no space.")
         try:
             with transaction.atomic():
                 return self._once(key, work, acting) if key else work()
@@ -250,10 +258,13 @@ def _matches(header: str, mark: str) -> bool:
     return "*" in given or mark in [one.removeprefix("W/") for one in given]
 
 
-def _bad_parameter(name: str, code: str, message: str) -> Problem:
-    shown = name.encode("utf-8", "replace").decode()[:80]
+def bad_parameter(name: str, code: str, message: str) -> Problem:
+    """A query parameter of another form than the documented one."""
+    shown = problems.readable(name, 80)
     return Problem(400, "bad_parameter", f"Look at: {shown}.", errors=[{"field": shown, "code": code, "message": message}])
 
 
 def bad_cursor() -> Problem:
-    return _bad_parameter("cursor", "invalid", "Send the cursor of an earlier answer, as it was.")
+    """It has the form of a cursor, but no page begins there."""
+    error = {"field": "cursor", "code": "unknown", "message": "Send the next_cursor of an earlier answer, as it was."}
+    return Problem(404, "no_such_page", "There is no page after this cursor.", errors=[error])

@@ -152,7 +152,7 @@ class Replay(HookView):
 
     @documented(
         "replay_webhooks",
-        "Send again: one delivery, or all since a moment (at most 1,000)",
+        "Send again what changed since a moment (at most 1,000 deliveries)",
         ask=asks.ReplayIn,
         answer=shapes.ReplayOut,
         example="replay",
@@ -162,13 +162,22 @@ class Replay(HookView):
         said = self.read(asks.ReplayIn)
 
         def work() -> Response:
-            endpoint = _active(self.endpoint(endpoint_id))
-            count = webhooks.replay(endpoint, self.actor, delivery_id=said.get("delivery_id"), since=said.get("since"))
-            if not count and "delivery_id" in said:
-                raise not_found()
+            count = webhooks.replay(_active(self.endpoint(endpoint_id)), self.actor, since=said["since"])
             return Response(shapes.ReplayOut({"replayed": count}).data, status=202)
 
         return self.once(work)
+
+
+class ReplayOne(HookView):
+    """Send one again."""
+
+    scopes: ClassVar = {"POST": "webhooks:manage"}
+
+    @documented("replay_webhook", "Send one delivery again", answer=shapes.ReplayOut, example="replay", accepted=True)
+    def post(self, request: Request, endpoint_id: UUID, delivery_id: UUID) -> Response:
+        if not webhooks.replay(_active(self.endpoint(endpoint_id)), self.actor, delivery_id=delivery_id):
+            raise not_found()
+        return Response(shapes.ReplayOut({"replayed": 1}).data, status=202)
 
 
 def _active(endpoint: WebhookEndpoint) -> WebhookEndpoint:

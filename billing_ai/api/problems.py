@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db import DataError
 from django.http import Http404, HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
@@ -80,7 +81,12 @@ def field_errors(detail: Any, prefix: str = "") -> list[dict[str, str]]:
         if detail and all(isinstance(one, Mapping) for one in detail):
             return [error for index, one in enumerate(detail) for error in field_errors(one, f"{prefix}.{index}".strip("."))]
         return [error for one in detail for error in field_errors(one, prefix)]
-    return [{"field": prefix, "code": str(getattr(detail, "code", "invalid")), "message": str(detail)}]
+    return [{"field": readable(prefix, 200), "code": str(getattr(detail, "code", "invalid")), "message": readable(str(detail), 300)}]
+
+
+def readable(text: str, most: int) -> str:
+    """A sender's own words as they may come back in an answer: shortened, and without what cannot be encoded or stored."""
+    return text[:most].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def from_serializer(errors: Any) -> Problem:
@@ -149,6 +155,7 @@ def _from_drf(error: exceptions.APIException) -> Problem:
     return Problem(number, code.get(number, str(error.default_code)), str(error.detail), headers=headers)
 
 
+@csrf_exempt
 def plain_not_found(request: HttpRequest, **_: Any) -> JsonResponse:
     """An address of the API that does not exist."""
     document = body_of(Problem(404, "not_found", "There is nothing at this address."), request.path[:300], new_trace_id())

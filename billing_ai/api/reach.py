@@ -27,7 +27,7 @@ def customers(client: ApiClient) -> QuerySet[Customer]:
 
 def customer(client: ApiClient, customer_id: str) -> Customer:
     """One customer by Chargebee id. Raises the not-found problem for an unknown one and for another tenant's alike."""
-    found = customers(client).filter(pk=customer_id).first() if _is_storable(customer_id) else None
+    found = customers(client).filter(pk=customer_id).first() if is_storable(customer_id) else None
     if found is None:
         raise not_found()
     return found
@@ -35,7 +35,7 @@ def customer(client: ApiClient, customer_id: str) -> Customer:
 
 def customer_by_crm(client: ApiClient, system: str, crm_id: str) -> Customer:
     """One customer by the id it has in a CRM, as this client told it."""
-    link = CrmLink.objects.filter(client=client.name, system=system, crm_id=crm_id).first() if _is_storable(system + crm_id) else None
+    link = CrmLink.objects.filter(client=client.name, system=system, crm_id=crm_id).first() if is_storable(system + crm_id) else None
     if link is None:
         raise not_found()
     return customer(client, link.chargebee_customer_id)
@@ -81,7 +81,7 @@ def changes(client: ApiClient) -> QuerySet[Change]:
 
 def resolve(client: ApiClient, refs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Chargebee ids of the customers named as (system, id). Who is unknown, or not in reach, is missing from the answer."""
-    wanted = {ref for ref in refs if _is_storable(ref[0] + ref[1])}
+    wanted = {ref for ref in refs if is_storable(ref[0] + ref[1])}
     links: dict[tuple[str, str], str] = {}
     for system in {system for system, _ in wanted if system != CHARGEBEE}:
         told = [crm_id for of, crm_id in wanted if of == system]
@@ -92,5 +92,6 @@ def resolve(client: ApiClient, refs: Iterable[tuple[str, str]]) -> dict[tuple[st
     return {ref: customer_id for ref, customer_id in links.items() if customer_id in in_reach}
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
+    """No row of ours can have any other text as its id, and some databases refuse to compare with it."""
     return "\x00" not in text and len(text) <= 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -14,7 +15,7 @@ from approvals import states
 from approvals.models import Case
 from billing_ai.api import answers, changes, reach, shapes
 from billing_ai.api.access import token_of
-from billing_ai.api.calls import ApiView, bad_cursor, cursor_text
+from billing_ai.api.calls import FEED_CURSOR, ApiView, bad_cursor, bad_parameter, cursor_text
 from billing_ai.api.schema import documented
 from billing_ai.signals.models import SYSTEMS
 
@@ -99,8 +100,8 @@ class Cases(ApiView):
         rows = reach.cases(self.client).order_by("opened_at", "id")
         if status := self.chosen("status", CASE_STATES):
             rows = rows.filter(status=status)
-        if "customer_id" in request.query_params:
-            rows = rows.filter(chargebee_customer_id=request.query_params["customer_id"])
+        if (customer_id := request.query_params.get("customer_id")) is not None:
+            rows = rows.filter(chargebee_customer_id=customer_id) if reach.is_storable(customer_id) else rows.none()
         if after := self.cursor(2):
             rows = rows.filter(_later("opened_at", after))
         page, next_cursor = _page(
@@ -169,12 +170,12 @@ class Changes(ApiView):
 
     @documented(
         "list_changes", "What changed since a cursor: cases, proposals, score bands. Without a cursor: from the beginning",
-        answer=shapes.ChangePage, example="changes", paged=True,
+        answer=shapes.ChangePage, example="changes", paged="feed",
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         raw = request.query_params.get("cursor", "0")
-        if not (raw.isascii() and raw.isdigit()) or len(raw) > 18:
-            raise bad_cursor()
+        if not re.fullmatch(FEED_CURSOR, raw):
+            raise bad_parameter("cursor", "invalid", "Send the next_cursor of an earlier answer, as it was.")
         changes.number_all()
         limit = self.limit()
         rows = list(reach.changes(self.client).filter(position__gt=int(raw)).order_by("position")[: limit + 1])

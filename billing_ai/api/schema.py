@@ -14,6 +14,7 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from billing_ai.api import examples, shapes
+from billing_ai.api.calls import CURSOR, FEED_CURSOR, KEY
 from billing_ai.api.problems import CONTENT_TYPE
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -61,7 +62,7 @@ def documented(
     answer: Any,
     ask: Any = None,
     example: str = "",
-    paged: bool = False,
+    paged: bool | Literal["feed"] = False,
     batch: bool = False,
     acts: bool = False,
     conditional: bool = False,
@@ -91,16 +92,16 @@ def documented(
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
-        description="",
+        description=summary + ".",
         request={"application/json": ask} if ask is not None else None,
         responses=responses,
         examples=shown,
-        parameters=_parameters(is_read, paged, acts, conditional, made, filters or {}),
+        parameters=_parameters(is_read, paged, acts, conditional, ask is not None and not made, filters or {}),
     )
 
 
 def _parameters(
-    is_read: bool, paged: bool, acts: bool, conditional: bool, made: bool, filters: Mapping[str, Sequence[str] | None]
+    is_read: bool, paged: bool | Literal["feed"], acts: bool, conditional: bool, keyed: bool, filters: Mapping[str, Sequence[str] | None]
 ) -> list[OpenApiParameter]:
     query: Literal["query"] = "query"
     header: Literal["header"] = "header"
@@ -108,17 +109,19 @@ def _parameters(
     if paged:
         limit = {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
         found.append(OpenApiParameter("limit", limit, query, description="how many at most"))
-        found.append(OpenApiParameter("cursor", str, query, description="next_cursor of the answer before"))
+        cursor = {"type": "string", "pattern": f"^{FEED_CURSOR if paged == 'feed' else CURSOR}$"}
+        found.append(OpenApiParameter("cursor", cursor, query, description="next_cursor of the answer before"))
     if is_read:
         found.append(
             OpenApiParameter("If-None-Match", str, header, description="the ETag of an earlier answer: 304 when nothing has changed")
         )
-    elif not made:
-        key = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"}
+    elif keyed:
+        key = {"type": "string", "pattern": f"^{KEY}$"}
         said = "of your own making, such as a UUID: the same key with the same call does it once"
         found.append(OpenApiParameter("Idempotency-Key", key, header, required=acts, description=said))
     if acts:
-        found.append(OpenApiParameter("Acting-User", str, header, required=True, description="user name of the person who decides"))
+        who = {"type": "string", "pattern": "^[A-Za-z0-9@.+_-]{1,150}$"}
+        found.append(OpenApiParameter("Acting-User", who, header, required=True, description="user name of the person who decides"))
     if conditional:
         found.append(OpenApiParameter("If-Match", str, header, description="the ETag that you have read: 412 when it has changed since"))
     return found

@@ -34,6 +34,7 @@ urlpatterns = [
     path("webhook-endpoints/<uuid:endpoint_id>/rotate-secret", hooks.RotateSecret.as_view(), name="api-rotate-secret"),
     path("webhook-endpoints/<uuid:endpoint_id>/ping", hooks.Ping.as_view(), name="api-ping"),
     path("webhook-endpoints/<uuid:endpoint_id>/deliveries", hooks.Deliveries.as_view(), name="api-deliveries"),
+    path("webhook-endpoints/<uuid:endpoint_id>/deliveries/<uuid:delivery_id>/replay", hooks.ReplayOne.as_view(), name="api-replay-one"),
     path("webhook-endpoints/<uuid:endpoint_id>/replay", hooks.Replay.as_view(), name="api-replay"),
     re_path("", plain_not_found),
 ]

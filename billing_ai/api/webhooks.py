@@ -192,7 +192,8 @@ def deliver(row: WebhookDelivery) -> bool:
         return True
     try:
         status = send(endpoint, body_of(row), str(row.pk))
-    except (BadAddress, OSError, httpx.HTTPError, httpx.InvalidURL, seal.Erased) as error:
+    except (BadAddress, OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL, seal.Erased) as error:
+        # UnicodeError: a name with a part that no host can have.
         row_reason = str(error) if isinstance(error, BadAddress) else f"it could not be reached ({type(error).__name__})"
         WebhookDelivery.objects.filter(pk=row.pk).update(last_status=None)
         claims.put_back(row, pause(row.attempt), row_reason[:300])

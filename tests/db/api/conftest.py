@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client
 
 from approvals.models import Case, Proposal
@@ -134,6 +136,16 @@ def token(north: ApiClient, people: dict[str, User]) -> MakeToken:
 def api(token: MakeToken) -> Caller:
     """North, with every scope."""
     return token()
+
+
+@pytest.fixture
+def one_connection(db: Any) -> Iterator[None]:
+    """A request that ends must not end the test's own connection with it: Django's test client sees to that, a bare WSGI call does not."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 def customer(customer_id: str, entity: str = "be_north", **columns: Any) -> Customer:

@@ -32,6 +32,10 @@ class World:
     link: CrmLink
 
     @property
+    def delivery_id(self) -> Any:
+        return WebhookDelivery.objects.filter(endpoint=self.endpoint).values_list("pk", flat=True).first() or uuid4()
+
+    @property
     def customer_id(self) -> str:
         return self.case.chargebee_customer_id
 
@@ -41,6 +45,7 @@ def made(client: ApiClient, customer_id: str, entity: str) -> World:
     endpoint, _ = webhooks.make_endpoint(client, HOOK, [changes.OPENED, changes.CASE, changes.PROPOSAL], ACTOR)
     link = CrmLink.objects.create(client=client.name, system="salesforce", crm_id=f"001{customer_id}", chargebee_customer_id=customer_id)
     changes.record(changes.CASE, customer_id, ("case", str(case.pk)), changes.case_payload(case))
+    changes.number_all()
     return World(case, waiting_proposal(case), endpoint, link)
 
 
@@ -51,9 +56,7 @@ def mine(north: ApiClient) -> World:
 
 @pytest.fixture
 def theirs(south: ApiClient, mine: World) -> World:
-    found = made(south, "cus_south", "be_south")
-    changes.number_all()
-    return found
+    return made(south, "cus_south", "be_south")
 
 
 def _event(world: World) -> dict[str, Any]:
@@ -130,6 +133,9 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Ask, int]] = {
         lambda api, w: api.post(f"/webhook-endpoints/{w.endpoint.pk}/replay", {"since": (clock.now() - timedelta(days=1)).isoformat()}),
         202,
     ),
+    ("POST", "api-replay-one"): (
+        "webhooks:manage", lambda api, w: api.post(f"/webhook-endpoints/{w.endpoint.pk}/deliveries/{w.delivery_id}/replay"), 202,
+    ),
 }  # fmt: skip
 NAMES = [f"{method} {name}" for method, name in OPERATIONS]
 
@@ -182,7 +188,7 @@ OF_ONE = [
     for name in NAMES
     if name.split()[1]
     in ("api-customer", "api-customer-by-crm", "api-crm-link", "api-consent", "api-case", "api-proposal", "api-snooze", "api-promises", "api-approve",
-        "api-reject", "api-endpoint", "api-rotate-secret", "api-ping", "api-deliveries", "api-replay")
+        "api-reject", "api-endpoint", "api-rotate-secret", "api-ping", "api-deliveries", "api-replay", "api-replay-one")
 ]  # fmt: skip
 
 

@@ -466,6 +466,18 @@ def test_a_write_with_its_key_again_gives_the_same_answer_and_does_nothing(api: 
     assert UsageEvent.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    "bad", [{"id": "a\u0000b"}, {"id": "\ud800"}, {"od\u0000d": 1}, {"\udfff": 1}, {"customer": {"system": "\ud800\u0000", "id": "x"}}]
+)
+def test_odd_characters_cost_their_item_only_with_a_key_too(bad: dict[str, Any], api: Caller) -> None:
+    # given an item whose own words cannot be stored, and so cannot be kept beside the key as they came
+    body = {"events": [event(1), event(2, **bad)]}
+    first, again = (api.post("/usage-events", body, Idempotency_Key="k") for _ in range(2))
+    assert (first.status, [item["status"] for item in first.body["items"]]) == (207, ["stored", "refused"])
+    assert (again.body, again.header("Idempotent-Replayed")) == (first.body, "true")
+    assert list(UsageEvent.objects.values_list("external_id", flat=True)) == ["e1"]
+
+
 def test_a_key_belongs_to_one_call(api: Caller) -> None:
     api.post("/usage-events", {"events": [event(1)]}, Idempotency_Key="k")
     for path, body in (("/usage-events", {"events": [event(2)]}), ("/notes", {"notes": []})):
@@ -480,7 +492,7 @@ def test_a_refused_call_keeps_no_key(api: Caller) -> None:
     assert api.post("/usage-events", {"events": [event(1)]}, Idempotency_Key="k").status == 200
 
 
-@pytest.mark.parametrize("key", ["x" * 201, "two words", "\u00e9"])
+@pytest.mark.parametrize("key", ["x" * 201, "two words", "\u00e9", ""])
 def test_a_key_of_another_form(key: str, api: Caller) -> None:
     assert api.post("/usage-events", {"events": [event(1)]}, Idempotency_Key=key).code == "bad_idempotency_key"
     assert not UsageEvent.objects.exists()

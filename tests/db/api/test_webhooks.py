@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -168,7 +169,7 @@ def test_after_two_days_it_is_parked_and_a_replay_tells_it_once_more(api: Caller
     assert row.reason == "given up after 12 attempts: it answered 500"
     assert sum((webhooks.pause(attempt) for attempt in range(1, 12)), timedelta()) > timedelta(hours=36)
     # when it is replayed
-    said = api.post(f"/webhook-endpoints/{endpoint.pk}/replay", {"delivery_id": str(row.pk)})
+    said = api.post(f"/webhook-endpoints/{endpoint.pk}/deliveries/{row.pk}/replay")
     assert (said.status, said.body) == (202, {"replayed": 1})
     tasks.deliver()
     row = delivery(endpoint)
@@ -284,12 +285,14 @@ def test_a_replay_since_a_moment(api: Caller, outside: Receiver) -> None:
     assert [one.body["id"] for one in outside.heard][1:] == [outside.heard[1].body["id"]] * 2
 
 
-@pytest.mark.parametrize(
-    ("body", "status"), [({}, 422), ({"since": "x"}, 400), ({"delivery_id": "3b1f8c1e-6f3a-4d5c-9a54-5f0c2f6f3c11"}, 404)]
-)
-def test_a_replay_of_nothing(body: dict[str, str], status: int, api: Caller, outside: Receiver) -> None:
+@pytest.mark.parametrize("body", [{}, {"since": "x"}, {"since": None}, {"since": "2026-01-01T00:00:00Z", "delivery_id": "x"}])
+def test_a_replay_of_nothing(body: dict[str, Any], api: Caller, outside: Receiver) -> None:
     endpoint, _ = register(api, outside)
-    assert api.post(f"/webhook-endpoints/{endpoint.pk}/replay", body).status == status
+    change_band()
+    tasks.deliver()
+    assert api.post(f"/webhook-endpoints/{endpoint.pk}/replay", body).status == 400
+    assert api.post(f"/webhook-endpoints/{endpoint.pk}/deliveries/{uuid4()}/replay").status == 404
+    assert delivery(endpoint).status == "done"
 
 
 def test_another_endpoints_delivery_is_not_replayed(api: Caller, outside: Receiver) -> None:
@@ -297,7 +300,7 @@ def test_another_endpoints_delivery_is_not_replayed(api: Caller, outside: Receiv
     change_band()
     tasks.deliver()
     second, _ = register(api, outside)
-    assert api.post(f"/webhook-endpoints/{second.pk}/replay", {"delivery_id": str(delivery(first).pk)}).status == 404
+    assert api.post(f"/webhook-endpoints/{second.pk}/deliveries/{delivery(first).pk}/replay").status == 404
     tasks.deliver()
     assert len(outside.heard) == 1
 
@@ -308,6 +311,16 @@ def test_so_many_endpoints_and_no_more(api: Caller, outside: Receiver) -> None:
     said = api.post("/webhook-endpoints", {"url": outside.url, "kinds": ALL_KINDS})
     assert (said.status, said.code) == (409, "too_many_endpoints")
     assert WebhookEndpoint.objects.count() == 20
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example.com", "a..example.com", "nobody.invalid"])
+def test_a_name_that_no_host_has_fails_quietly(host: str, api: Caller, outside: Receiver) -> None:
+    endpoint, _ = register(api, outside)
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(url=f"https://{host}/")
+    change_band()
+    tasks.deliver()
+    assert delivery(endpoint).status == "waiting"
+    assert "it could not be reached" in delivery(endpoint).reason
 
 
 @pytest.mark.parametrize("kinds", [[], ["ping"], ["everything"], "case.opened", [1]])
