@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, ClassVar
 
 import httpx
 import pytest
 
-from billing_ai.integrations.ports import Absent, Found, LookUp
+from billing_ai.integrations.ports import Absent, CrmSink, CustomerScore, Found, LookUp, NewTask
 from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
 from tests.contracts.conftest import Edge
 
@@ -144,3 +144,96 @@ class LookUpCases:
         edge.answers = [{**LOST, **UNREADABLE, **NOT_SENT}[how]()]
         with pytest.raises(Retryable):
             self.look_up()
+
+
+class CrmSinkCases:
+    """A CRM behind the port, over a real socket: scores and tasks come to be there once, and what was lost can be found out.
+
+    `sink` is the adapter, `customer_ids` are customers that the CRM knows, `effect` is the address of a batch and of a task there.
+    """
+
+    sink: ClassVar[Callable[[], CrmSink]]
+    batch_path: ClassVar[str]
+    task_path: ClassVar[str]
+
+    @pytest.fixture
+    def customer_ids(self) -> list[str]:
+        """Customers that the CRM knows."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def fault(self) -> Callable[..., None]:
+        """Have the next call fail: `fault(path=…, kind=…)`."""
+        raise NotImplementedError
+
+    def sent(self, customer_ids: list[str], band: str) -> list[CustomerScore]:
+        return [CustomerScore(one, {"Churn_Band": band, "churn_90": 22, "why": None}) for one in customer_ids]
+
+    def task(self, customer_id: str) -> NewTask:
+        return NewTask(customer_id, "Call them", "Usage fell by half.", date(2026, 3, 9), is_urgent=True)
+
+    def test_scores_are_set_and_can_be_read_back(self, customer_ids: list[str]) -> None:
+        sink, scores = type(self).sink(), self.sent(customer_ids, "high")
+        assert sink.which_are_set(scores) == frozenset()
+        receipt = sink.upsert_scores(scores, key="scores-1")
+        assert (set(receipt.accepted), receipt.refused) == (set(customer_ids), {})
+        assert sink.which_are_set(scores) == frozenset(customer_ids)
+        # another value is not this value
+        assert sink.which_are_set(self.sent(customer_ids, "low")) == frozenset()
+
+    def test_more_than_one_call_takes(self, customer_ids: list[str]) -> None:
+        sink = type(self).sink()
+        many = [*customer_ids, *(f"many_{number}" for number in range(230))]
+        scores = self.sent(many, "medium")
+        assert set(sink.upsert_scores(scores, key="scores-many").accepted) == set(many)
+        assert sink.which_are_set(scores) == frozenset(many)
+
+    def test_setting_the_same_again_changes_nothing(self, customer_ids: list[str]) -> None:
+        sink, scores = type(self).sink(), self.sent(customer_ids, "critical")
+        for key in ("scores-2", "scores-2", "scores-3"):
+            assert set(sink.upsert_scores(scores, key=key).accepted) == set(customer_ids)
+        assert sink.which_are_set(scores) == frozenset(customer_ids)
+
+    def test_a_lost_answer_to_a_batch_is_settled_by_looking(self, customer_ids: list[str], fault: Callable[..., None]) -> None:
+        sink, scores = type(self).sink(), self.sent(customer_ids, "lost")
+        fault(path=self.batch_path, kind="act_then_drop")
+        with pytest.raises(Unknown):
+            sink.upsert_scores(scores, key="scores-4")
+        assert sink.which_are_set(scores) == frozenset(customer_ids)
+        # and one that never arrived is not there
+        never = self.sent(customer_ids, "never")
+        fault(path=self.batch_path, kind="drop")
+        with pytest.raises(Unknown):
+            sink.upsert_scores(never, key="scores-5")
+        assert sink.which_are_set(never) == frozenset()
+
+    def test_a_busy_crm_is_left_alone_for_as_long_as_it_says(self, customer_ids: list[str], fault: Callable[..., None]) -> None:
+        fault(path=self.batch_path, kind="status", status=429, retry_after=17)
+        with pytest.raises(Retryable) as caught:
+            type(self).sink().upsert_scores(self.sent(customer_ids, "busy"), key="scores-6")
+        assert caught.value.after == timedelta(seconds=17)
+
+    def test_a_task_is_made_once(self, customer_ids: list[str]) -> None:
+        sink, key = type(self).sink(), f"task-{customer_ids[0]}"
+        assert sink.look_up(key) == Absent()
+        first, again = (sink.create_task(self.task(customer_ids[0]), key=key) for _ in range(2))
+        assert (first.reference, first.replayed, again.replayed) == (again.reference, False, True)
+        found = sink.look_up(key)
+        assert isinstance(found, Found)
+        assert found.receipt.reference == first.reference
+
+    def test_a_lost_answer_to_a_task_is_settled_by_looking(self, customer_ids: list[str], fault: Callable[..., None]) -> None:
+        sink = type(self).sink()
+        for kind, is_there in (("act_then_drop", True), ("drop", False)):
+            key = f"lost-{kind}-{customer_ids[0]}"
+            fault(path=self.task_path, kind=kind)
+            with pytest.raises(Unknown):
+                sink.create_task(self.task(customer_ids[0]), key=key)
+            assert isinstance(sink.look_up(key), Found if is_there else Absent)
+
+    def test_a_customer_whom_the_crm_does_not_know_gets_no_task(self) -> None:
+        sink = type(self).sink()
+        with pytest.raises(Terminal) as caught:
+            sink.create_task(self.task("nobody_at_all"), key="task-nobody")
+        assert caught.value.code.endswith((".no_account", ".no_company"))
+        assert sink.look_up("task-nobody") == Absent()

@@ -18,9 +18,12 @@ from django.core.management.base import CommandError
 
 from billing_ai.integrations import http, registry
 from billing_ai.integrations.chargebee import reads, writes
-from billing_ai.integrations.ports import Absent, CustomerScore, Found, NewTicket, OutgoingMail, OutgoingSms
+from billing_ai.integrations.hubspot.adapter import HubspotCrm
+from billing_ai.integrations.ports import Absent, Found, NewTicket, OutgoingMail, OutgoingSms
+from billing_ai.integrations.salesforce.adapter import SalesforceCrm
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
+from tests.contracts.port_cases import CrmSinkCases
 
 
 def _free_port() -> int:
@@ -66,6 +69,7 @@ def site(simulator: tuple[str, int], settings: Any) -> Iterator[str]:
     settings.SMS_API_URL = url
     settings.ZENDESK_URL = f"{url}/zendesk"
     settings.HUBSPOT_URL = f"{url}/hubspot"
+    settings.SALESFORCE_URL = f"{url}/salesforce"
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", smtp_port, 10
     settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
@@ -202,6 +206,27 @@ def test_a_ticket_is_opened_once(site: str) -> None:
     assert desk.add_comment(first.reference, "More.", key="comment-1").url.endswith(f"/{first.reference}")
 
 
-def test_scores_reach_hubspot(site: str) -> None:
-    receipt = registry.crm("hubspot").upsert_scores([CustomerScore("cus_1", {"risk": 7})], key="scores-1")
-    assert (receipt.accepted, receipt.refused) == (("cus_1",), {})
+class InTheSimulator(CrmSinkCases):
+    """The simulated CRMs know every customer of the simulated site."""
+
+    @pytest.fixture
+    def customer_ids(self, site: str) -> list[str]:
+        return [customer["id"] for customer in httpx.get(f"{site}/control/customers", params={"limit": 3}).json()["customers"]]
+
+    @pytest.fixture
+    def fault(self, site: str) -> Any:
+        return lambda **rule: fault(site, **rule)
+
+    @pytest.fixture(autouse=True)
+    def _reached(self, site: str) -> None:
+        """The adapters call the simulator."""
+
+
+class TestSalesforceInTheSimulator(InTheSimulator):
+    sink = SalesforceCrm
+    batch_path, task_path = "/composite/sobjects/Account", "/sobjects/Task"
+
+
+class TestHubspotInTheSimulator(InTheSimulator):
+    sink = HubspotCrm
+    batch_path, task_path = "/companies/batch/upsert", "/objects/tasks"

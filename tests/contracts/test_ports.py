@@ -13,7 +13,7 @@ import pytest
 
 from billing_ai.integrations import readers, registry
 from billing_ai.integrations.hubspot.adapter import HubspotCrm
-from billing_ai.integrations.ports import CustomerScore, LookUp, NewTask, NewTicket, OutgoingSms, SentReceipt
+from billing_ai.integrations.ports import BatchReceipt, CustomerScore, LookUp, NewTask, NewTicket, OutgoingSms, SentReceipt
 from billing_ai.integrations.salesforce.adapter import SalesforceCrm
 from billing_ai.integrations.sms.adapter import TwilioSms
 from billing_ai.integrations.zendesk.adapter import ZendeskHelpdesk
@@ -258,6 +258,36 @@ class TestHubspotLookUp(LookUpCases):
 
     def has_it_not(self) -> httpx.Response:
         return httpx.Response(404, json={"status": "error", "category": "OBJECT_NOT_FOUND"})
+
+
+class ScoreCases(SendCases):
+    """A batch of scores: what holds for a task holds for it, but that nothing is read before and the receipt names who was taken."""
+
+    key = "7d1c9e:0"
+
+    def test_it_is_taken(self, edge: Edge) -> None:
+        edge.answers = [self.taken()]
+        receipt = self.send()
+        assert (receipt.accepted, receipt.refused) == (("cus_1",), {})
+        assert receipt.accepted_at.tzinfo is not None
+        assert edge.requests[-1].headers["idempotency-key"] == self.key
+        assert edge.requests[-1].headers["authorization"] == "Bearer token"
+
+
+class TestSalesforceScores(ScoreCases):
+    def taken(self) -> httpx.Response:
+        return httpx.Response(200, json=[{"id": "0011", "success": True, "errors": [], "created": False}])
+
+    def send(self) -> BatchReceipt:
+        return SalesforceCrm().upsert_scores([CustomerScore("cus_1", {"risk": 7})], key="7d1c9e")
+
+
+class TestHubspotScores(ScoreCases):
+    def taken(self) -> httpx.Response:
+        return httpx.Response(200, json={"status": "COMPLETE", "results": [{"id": "77"}]})
+
+    def send(self) -> BatchReceipt:
+        return HubspotCrm().upsert_scores([CustomerScore("cus_1", {"risk": 7})], key="7d1c9e")
 
 
 SCORES = [CustomerScore(f"cus_{n}", {"risk": n, "is_at_risk": True, "note": None}) for n in range(250)]
