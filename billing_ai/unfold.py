@@ -118,6 +118,21 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": "Other systems",
+                "collapsible": True,
+                "items": [
+                    _item("API clients", "key", "admin:api_apiclient_changelist", _sees("api.view_apiclient")),
+                    _item("Tokens", "vpn_key", "admin:api_apitoken_changelist", _sees("api.view_apitoken")),
+                    _item("Webhooks", "send", "admin:api_webhookendpoint_changelist", _sees("api.view_webhookendpoint")),
+                    _item("Deliveries", "local_shipping", "admin:api_webhookdelivery_changelist", _sees("api.view_webhookdelivery")),
+                    _item("Usage", "bar_chart", "admin:signals_usageevent_changelist", _sees("signals.view_usageevent")),
+                    _item("Tickets told", "support", "admin:signals_externalticket_changelist", _sees("signals.view_externalticket")),
+                    _item("Notes and replies", "forum", "admin:signals_replynote_changelist", _sees("signals.view_replynote")),
+                    _item("CRM records", "link", "admin:signals_crmlink_changelist", _sees("signals.view_crmlink")),
+                    _item("Fields of the CRM", "swap_horiz", "console:crm_fields", may_see_cases),
+                ],
+            },
+            {
                 "title": "Facts from Chargebee",
                 "collapsible": True,
                 "items": [

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from approvals.models import Consent, KillSwitch, Limit, Phase, Policy, Suppression
+from approvals.models import Consent, CrmField, KillSwitch, Limit, Phase, Policy, Suppression
 from approvals.policy import consent
 from billing_ai.tables.read_only import HistoryAdmin, choice_filter
 
@@ -128,3 +128,12 @@ class SuppressionAdmin(HistoryAdmin):
     @admin.display(description="Customer")
     def customer(self, row: Suppression) -> SafeString | str:
         return _contact(row.chargebee_customer_id)
+
+
+@admin.register(CrmField)
+class CrmFieldAdmin(HistoryAdmin):
+    """Values that go into another field of a CRM than our package's own, or nowhere. Changed on the page “Fields of the CRM”."""
+
+    list_display = ("system", "ours", "theirs", "is_enabled", "changed_by", "changed_at")
+    list_select_related = ("changed_by",)
+    ordering = ("system", "ours")

@@ -6,6 +6,7 @@ from django.urls import path
 
 from agents.churn.pages.urls import urlpatterns as churn_pages
 from approvals.admin.urls import urlpatterns as approvals_pages
+from billing_ai.api.console import urlpatterns as api_pages
 from billing_ai.console import customer, gloss, parked, site_setup
 
 app_name = "console"
@@ -13,6 +14,7 @@ urlpatterns = [
     *approvals_pages,
     *churn_pages,
     path("customers/<str:customer_id>/", customer.customer, name="customer"),
+    *api_pages,
     path("proposal/<uuid:proposal_id>/english/", gloss.english, name="english"),
     path("parked/", parked.parked, name="parked"),
     path("parked/<slug:kind>/<str:pk>/", parked.decide, name="decide_parked"),
