@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,13 +107,17 @@ def running_simulator(**options: Any) -> Iterator[RunningSimulator]:
             arguments.append(flag)
         elif value is not False and value is not None:
             arguments += [flag, str(value)]
-    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A file, since nobody reads a pipe while the simulator runs, and a full one would hold it up for ever.
+    told = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=told, text=True)
     try:
         assert process.stdout is not None
         found = READY.search(process.stdout.readline())
         if found is None:
             process.kill()
-            raise RuntimeError(f"the simulator did not start: {process.communicate()[1]}")
+            process.wait()
+            told.seek(0)
+            raise RuntimeError(f"the simulator did not start: {told.read()}")
         running = RunningSimulator(found.group(1), int(found.group(2)), process)
         yield running
         running.http.close()
@@ -123,6 +128,6 @@ def running_simulator(**options: Any) -> Iterator[RunningSimulator]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        if process.stdout is not None:
+            process.stdout.close()
+        told.close()
