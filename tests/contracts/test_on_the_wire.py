@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -49,3 +51,40 @@ def test_meta_data_goes_out_as_json(edge: Edge) -> None:
     edge.answer = plausible
     writes.update_customer("cus", idempotency_key="9f2c", meta_data={"b": True, "a": "x"})
     assert sent_parameters(edge.requests[0]) == {"meta_data": '{"a":"x","b":true}'}
+
+
+@pytest.mark.parametrize(
+    ("configured", "called"),
+    [
+        ("http://chargebee.test/api/v2", "http://chargebee.test/api/v2/invoices/inv"),
+        ("http://chargebee.test/api/v2/", "http://chargebee.test/api/v2/invoices/inv"),
+        ("http://chargebee.test:8100", "http://chargebee.test:8100/api/v2/invoices/inv"),
+        ("http://chargebee.test:8100/", "http://chargebee.test:8100/api/v2/invoices/inv"),
+        ("http://proxy.test/chargebee/api/v2", "http://proxy.test/chargebee/api/v2/invoices/inv"),
+        ("", "https://contract-test.chargebee.com/api/v2/invoices/inv"),
+    ],
+)
+def test_where_calls_go(configured: str, called: str, edge: Edge, settings: Any) -> None:
+    settings.CHARGEBEE_API_URL = configured
+    edge.answer = plausible
+    reads.retrieve_invoice("inv")
+    assert str(edge.requests[0].url) == called
+
+
+@pytest.mark.parametrize("invoice_id", ["a/b", "a/../customers/c", "a b", "ü", "a?b=c", "a%2Fb", "#1", "inv/collect_payment"])
+def test_an_id_stays_one_segment_of_the_path(invoice_id: str, edge: Edge) -> None:
+    edge.answer = plausible
+    reads.retrieve_invoice(invoice_id)
+    path = edge.requests[0].url.raw_path.decode()
+    assert path.startswith("/api/v2/invoices/")
+    assert unquote(path.removeprefix("/api/v2/invoices/")) == invoice_id
+    assert "/" not in path.removeprefix("/api/v2/invoices/")
+
+
+@pytest.mark.parametrize("invoice_id", ["", " ", ".", "..", " .. "])
+def test_an_id_that_would_name_something_else_is_not_asked_for(invoice_id: str, edge: Edge) -> None:
+    for call in (lambda: reads.retrieve_invoice(invoice_id), lambda: writes.stop_dunning(invoice_id, idempotency_key="9f2c")):
+        with pytest.raises(Terminal) as caught:
+            call()
+        assert caught.value.code == "chargebee.no_id"
+    assert edge.requests == []

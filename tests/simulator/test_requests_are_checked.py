@@ -142,3 +142,35 @@ def test_every_operation_of_the_sdk_is_found_by_its_own_path() -> None:
         found = routes.match(operation.method, [segment or "some-id" for segment in operation.segments])
         assert found is not None
         assert found[0].segments == operation.segments
+
+
+USED = {
+    "customer": "create retrieve list update delete",
+    "subscription": "create_with_items retrieve list update_for_items pause resume cancel_for_items reactivate remove_scheduled_changes"
+    " retrieve_with_scheduled_changes remove_scheduled_cancellation remove_scheduled_pause contract_terms_for_subscription",
+    "invoice": "retrieve list collect_payment stop_dunning pause_dunning resume_dunning refund pdf close void_invoice write_off record_payment",
+    "transaction": "retrieve list payments_for_invoice",
+    "payment_source": "retrieve list create_card delete",
+    "hosted_page": "retrieve list collect_now manage_payment_sources update_payment_method",
+    "comment": "create retrieve list delete",
+    "credit_note": "create retrieve list refund void_credit_note pdf",
+    "promotional_credit": "add deduct list retrieve",
+    "estimate": "update_subscription_for_items renewal_estimate cancel_subscription_for_items pause_subscription resume_subscription",
+    "item": "create retrieve list update",
+    "item_price": "create retrieve list update",
+    "item_family": "list",
+    "feature": "create retrieve list",
+    "entitlement": "list",
+    "subscription_entitlement": "subscription_entitlements_for_subscription",
+    "usage": "create retrieve list delete",
+    "coupon": "create_for_items retrieve list",
+    "event": "retrieve list",
+    "webhook_endpoint": "create retrieve list update delete",
+    "ramp": "create_for_subscription retrieve list update delete",
+    "time_machine": "retrieve travel_forward start_afresh",
+    "configuration": "list",
+}
+
+
+def test_what_the_product_uses_and_agents_to_come_will_use_is_answered() -> None:
+    assert {f"{resource}.{name}" for resource, names in USED.items() for name in names.split()} <= set(HANDLERS)

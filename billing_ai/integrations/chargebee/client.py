@@ -1,10 +1,12 @@
 """The Chargebee SDK, with a pooled transport under it.
 
 The SDK builds a TLS context, an HTTP client and a connection for each call, and works out its type hints anew for each answer. Its types,
-methods and errors stay; two of its seams are used:
+methods and errors stay; three of its seams are used:
 
 - `chargebee.http_request.request` is the one function through which every operation goes out. It hands over the environment that the
   operation belongs to; where that is ours (`PooledEnvironment`), the request goes through this process's pooled client.
+- `chargebee.request.uri_path` joins ids into paths and leaves a slash in an id as it is, so that an id could name another record or operation.
+  Ours writes it as %2F.
 - `get_type_hints` in the SDK's `model` and `responses` modules is a pure function of a class, so its results are kept.
 
 Any other use of the SDK in the same process goes the SDK's own way.
@@ -20,9 +22,11 @@ import threading
 import typing
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import chargebee.http_request  # type: ignore[import-untyped]  # the SDK ships no py.typed
 import chargebee.model  # type: ignore[import-untyped]
+import chargebee.request  # type: ignore[import-untyped]
 import chargebee.responses  # type: ignore[import-untyped]
 import chargebee.util  # type: ignore[import-untyped]
 from chargebee import Chargebee
@@ -34,6 +38,7 @@ from billing_ai.integrations import http
 from billing_ai.integrations.chargebee.errors import UnreadableAnswer
 from billing_ai.kernel.errors import Terminal
 
+API_PATH = "/api/v2"
 _lock = threading.Lock()
 _sites: dict[tuple[str, str, str], Chargebee] = {}
 
@@ -45,7 +50,8 @@ class PooledEnvironment(Environment):  # type: ignore[misc]  # the SDK is untype
         super().__init__({"api_key": api_key, "site": site})
         self.set_api_endpoint()
         if api_url:
-            self.api_endpoint = api_url.rstrip("/")
+            # An address without a path is that of a site; its API is always found below the same one.
+            self.api_endpoint = api_url.rstrip("/") + ("" if urlsplit(api_url).path.strip("/") else API_PATH)
         self.request_headers = {
             "User-Agent": f"Chargebee-Python-Client v{VERSION}",
             "Accept": "application/json",
@@ -116,8 +122,17 @@ def _read(answer: http.Answer) -> dict[str, Any]:
     return content
 
 
+def _path(*parts: object) -> str:
+    """The parts of a path, each kept one segment whatever it holds. Raises ValueError on one that would be none."""
+    segments = [str(part).strip() for part in parts]
+    if any(segment in ("", ".", "..") for segment in segments):
+        raise ValueError("an id that cannot stand in a path")
+    return "".join(f"/{quote(segment, safe='')}" for segment in segments)
+
+
 _sdk_request = chargebee.http_request.request
 chargebee.http_request.request = _send
+chargebee.request.uri_path = _path
 _hints_of = functools.lru_cache(maxsize=None)(typing.get_type_hints)
 chargebee.model.get_type_hints = _hints_of
 chargebee.responses.get_type_hints = _hints_of

@@ -47,8 +47,8 @@ def as_sent(raw: Raw) -> Raw:
 
 
 def checked(resource_id: str) -> str:
-    """The id itself. Raises Terminal when it is blank: a blank one would ask for the whole list."""
-    if not resource_id or not resource_id.strip():
+    """The id itself. Raises Terminal when it is blank or dots: it would ask for the whole list, or for something else."""
+    if resource_id.strip() in ("", ".", ".."):
         raise Terminal("chargebee.no_id", "There is no id to ask Chargebee for.")
     return resource_id
 

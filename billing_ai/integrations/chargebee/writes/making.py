@@ -81,8 +81,8 @@ def not_longer(words: str, longest: int, what: str) -> None:
 
 
 def checked(resource_id: str) -> str:
-    """The id itself. Raises Terminal when it is blank."""
-    if not resource_id or not resource_id.strip():
+    """The id itself. Raises Terminal when it is blank or dots: it would name something else."""
+    if resource_id.strip() in ("", ".", ".."):
         raise Terminal("chargebee.no_id", "There is no id for Chargebee. Nothing was sent.")
     return resource_id
 
