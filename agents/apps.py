@@ -10,5 +10,8 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        """Listen for rejections that ask for another draft."""
-        from agents import runs  # noqa: F401
+        """Listen for rejections that ask for another draft; blank what was asked for when the customer is erased."""
+        from agents import runs
+        from audit.seal import register_eraser
+
+        register_eraser("agents", runs.erase)

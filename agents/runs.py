@@ -105,6 +105,11 @@ def start_redraft(sender: type[Proposal], proposal: Proposal, instruction: str, 
     )
 
 
+def erase(customer_id: str) -> None:
+    """Blank what a person asked for about this customer: it may name them. Called when the customer is erased."""
+    AgentRun.objects.filter(chargebee_customer_id=customer_id).exclude(instruction="").update(instruction="erased")
+
+
 def _start(rows: list[AgentRun]) -> int:
     if not rows:
         return 0

@@ -50,9 +50,9 @@ def assign(case_id: UUID, user: User, owner: User | None) -> Case:
 
 
 def set_tags(case_id: UUID, user: User, tags: Iterable[str]) -> Case:
-    """Replace the case's tags, at most ten of 40 characters."""
+    """Replace the case's tags, at most ten of 40 characters. They are a colleague's own words, so the ledger gets their number only."""
     cleaned = sorted({tag.strip().lower()[:40] for tag in tags if tag.strip()})[:10]
-    return _change(case_id, user, "case.tagged", lambda case: _set(case, tags=cleaned), {"tags": cleaned})
+    return _change(case_id, user, "case.tagged", lambda case: _set(case, tags=cleaned), {"tags": len(cleaned)})
 
 
 def set_deadline(case_id: UUID, user: User, deadline: datetime | None) -> Case:

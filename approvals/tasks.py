@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from approvals import execution, outcomes
+from approvals import companions, execution, outcomes
 from approvals.models import Execution
 from billing_ai.work import claims
 
@@ -33,5 +33,6 @@ def housekeeping() -> None:
         "parked": claims.park_exhausted(Execution),
         "promises": outcomes.follow_promises(),
         "expired": outcomes.expire_proposals(),
+        "let go": companions.let_go_of_dunning(),
     }
     claims.finish_tick(tick, ", ".join(f"{name} {count}" for name, count in counts.items()))

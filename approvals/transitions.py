@@ -223,7 +223,13 @@ def settle_unknown(proposal_id: UUID, user: User, *, happened: bool, note: str) 
             note_contact(execution, proposal)
         _decide(proposal, _current(proposal), "settle", user, role, facts_hash=proposal.facts_hash, note=note)
         states.move(
-            proposal, states.DONE if happened else states.FAILED, person(user), user=user, reason=note, kind="proposal.settled_by_person"
+            proposal,
+            states.DONE if happened else states.FAILED,
+            person(user),
+            user=user,
+            # The note itself may name the customer, and the ledger keeps for ever what it is given.
+            reason="a person looked: it happened" if happened else "a person looked: it did not happen",
+            kind="proposal.settled_by_person",
         )
         return proposal
 
@@ -342,10 +348,11 @@ def _unpark(execution_id: int, user: User, note: str, *, drop: bool) -> Executio
             raise Refused("not_parked", f"It is not parked; it is {execution.status}.")
         if drop:
             _park_effect(execution, note)
-            states.move(proposal, states.WITHDRAWN, person(user), user=user, reason=note, kind="execution.dropped")
+            states.move(proposal, states.WITHDRAWN, person(user), user=user, reason="given up by a person", kind="execution.dropped")
         else:
             execution.status, execution.not_before, execution.max_attempts = Leased.WAITING, clock.now(), execution.attempt + 8
+            execution.reason = note
             execution.save()
-            note_proposal("execution.replayed", proposal, person(user), {"why": note[:300]})
+            note_proposal("execution.replayed", proposal, person(user))
             wake("approvals.execute_due")
         return execution

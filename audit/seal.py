@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -17,11 +18,19 @@ from billing_ai.kernel.ids import new_trace_id
 ERASURE_REASONS = ("customer_request", "retention", "contract_end", "entered_in_error")
 """Why a customer may be erased. A closed list, because free text could name the very person who is erased."""
 
+Eraser = Callable[[str], object]
+_erasers: dict[str, Eraser] = {}
+
 _BATCH = 500
 
 
 class Erased(Exception):
     """The customer's key was dropped: nothing sealed for them can be read or written any more."""
+
+
+def register_eraser(name: str, erase: Eraser) -> None:
+    """Let `erase(customer_id)` blank what a floor above keeps in the open, in the transaction that drops the key. Call it from an app's `ready`."""
+    _erasers[name] = erase
 
 
 def seal(customer_id: str, text: str) -> bytes:
@@ -63,7 +72,7 @@ def is_erased(customer_id: str) -> bool:
 
 
 def erase_customer(customer_id: str, actor: Actor, reason: str) -> bool:
-    """Drop the customer's key and write that down; False when it was dropped before, and then nothing is written.
+    """Drop the customer's key, blank what colleagues wrote about them in the open, and write that down; False when it was dropped before, and then nothing is written.
 
     Raises ValueError for a reason outside `ERASURE_REASONS`. Backups made earlier still hold the wrapped key until they expire.
     """
@@ -80,6 +89,8 @@ def erase_customer(customer_id: str, actor: Actor, reason: str) -> bool:
             return False
         row.wrapped, row.wrapped_by, row.erased_at = b"", "", now
         row.save(update_fields=["wrapped", "wrapped_by", "erased_at"])
+        for erase in _erasers.values():
+            erase(customer_id)
         ledger.append(
             "customer.erased",
             actor=actor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from approvals import companions, states
 from approvals.actions.contract import Absent, Done, Look, Request, Settled, StillGoing
 from approvals.actions.second_look import look_at_invoice, payments_since
 from approvals.contract import Check
@@ -41,6 +42,12 @@ class CollectPayment:
         customer = facts.Customer.objects.filter(pk=proposal.chargebee_customer_id).first()
         if customer is None or customer.is_deleted or not customer.primary_payment_source_id:
             checks.append(Check("look.no_payment_source", "deny", "The customer has no payment method on file any more."))
+        hold = companions.hold_of(proposal)
+        if hold is not None and hold.status in (states.APPROVED, states.EXECUTING, states.UNKNOWN):
+            again = clock.now() + timedelta(minutes=1)
+            checks.append(Check("look.hold_first", "wait", "Chargebee's own retries are not held yet; ours waits for that.", again))
+        elif hold is not None and hold.status == states.FAILED and invoice.dunning_status == "in_progress":
+            checks.append(Check("look.not_held", "deny", "Chargebee's own retries could not be held, and would race ours."))
         return Look(tuple(checks), invoice)
 
     def freeze(self, proposal: Proposal, revision: Revision, look: Look, key: str) -> Request:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from approvals import companions
 from approvals.actions.contract import Absent, Done, Look, Request, Settled
 from approvals.actions.second_look import look_at_invoice
 from approvals.contract import Check
@@ -31,6 +32,8 @@ class PauseDunning:
         checks, invoice = look_at_invoice(proposal, needs_open=False)
         if invoice is not None and invoice.dunning_status != "in_progress":
             checks.append(Check("look.dunning_not_running", "deny", "Chargebee is not retrying this invoice, so there is nothing to hold."))
+        if not companions.retry_stands(proposal):
+            checks.append(Check("look.retry_gone", "deny", "The retry that this hold belongs to is no longer going to be made."))
         return Look(tuple(checks), invoice)
 
     def freeze(self, proposal: Proposal, revision: Revision, look: Look, key: str) -> Request:

@@ -60,6 +60,9 @@ def phase_checks(subject: Subject, rules: Rules, moment: Moment) -> tuple[str, t
     """The phase, and what follows from it at this moment."""
     if subject.agent == ORDERED_BY_PERSON:
         return ASSIST, (Check("rollout.phase", "allow", "Ordered by a person."),)
+    if subject.lets_go and moment == "execute":
+        # It was ordered with the end of a retry, and holding on would be the larger step, whatever the phase is by now.
+        return ASSIST, (Check("rollout.phase", "allow", "Gives back what was held for a retry; that waits for nobody."),)
     row = phase_for(subject, rules)
     if row is None or row.phase not in ORDER:
         return ASSIST, (Check("rollout.phase", "person", "No phase is set for this agent and customer, so a person decides."),)

@@ -61,6 +61,11 @@ class Subject:
         return bool(self.channel) or self.action in CONTACTS
 
     @property
+    def lets_go(self) -> bool:
+        """Does it only give back to Chargebee what was held for a retry of ours?"""
+        return self.action == "resume_dunning"
+
+    @property
     def promotes(self) -> bool:
         """Did the verifier find an offer in the text?"""
         return any(word in rule for rule in self.finding_rules for word in _OFFERS)

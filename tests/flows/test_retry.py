@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from approvals import case_transitions, companions, transitions
 from approvals import execution as executing
 from approvals.models import Execution, KillSwitch, Outcome, Proposal
 from billing_ai.integrations.chargebee import reads
+from billing_ai.kernel import clock
 from tests.flows.conftest import World
 
 
@@ -87,7 +91,96 @@ def test_a_decline_ends_the_retry_and_lets_chargebee_go_on(world: World) -> None
     retry.refresh_from_db()
     assert retry.status == "declined"
     world.act()
-    assert Proposal.objects.get(chargebee_invoice_id=invoice_id, action="resume_dunning").status in ("done", "withdrawn")
+    assert Proposal.objects.get(chargebee_invoice_id=invoice_id, action="resume_dunning").status == "done"
+
+
+def _is_held(invoice_id: str) -> bool:
+    invoice = reads.retrieve_invoice(invoice_id)
+    return invoice.dunning_status == "paused" or invoice.expected_payment_at is not None
+
+
+def test_a_hold_is_let_go_when_the_approval_is_taken_back_and_made_anew_with_the_next(world: World) -> None:
+    # given an approved retry, for which Chargebee's own dunning is held
+    customer = world.customer(gateway="stripe")
+    invoice_id = world.fail(customer, "insufficient_funds")
+    world.hear()
+    retry = world.approve(world.proposal(invoice_id, "collect_payment"))
+    world.act()
+    assert _is_held(invoice_id)
+    assert companions.let_go_of_dunning() == 0
+    # when the approval is taken back, and the worker dies before anything follows from it
+    transitions.undo(retry.pk, world.people["specialist"])
+    # then the sweep lets go, once
+    assert companions.let_go_of_dunning() == 1
+    assert companions.let_go_of_dunning() == 0
+    world.act()
+    assert not _is_held(invoice_id)
+    # and the next approval holds again
+    world.hear()
+    world.approve(world.proposal(invoice_id, "collect_payment"))
+    world.act()
+    assert _is_held(invoice_id)
+    assert Proposal.objects.filter(chargebee_invoice_id=invoice_id, action="pause_dunning", status="done").count() == 2
+
+
+def test_a_promise_keeps_the_hold_and_its_end_lets_go(world: World) -> None:
+    customer = world.customer(gateway="stripe")
+    invoice_id = world.fail(customer, "insufficient_funds")
+    world.hear()
+    world.approve(world.proposal(invoice_id, "collect_payment"))
+    world.act()
+    case = world.case(invoice_id)
+    due_on = clock.utc_date(clock.now()) + timedelta(days=2)
+    case_transitions.take_promise(case.pk, world.people["specialist"], case.amount_due, due_on)
+
+    assert companions.let_go_of_dunning() == 0
+    assert _is_held(invoice_id)
+
+    case_transitions.withdraw_promise(case.pk, world.people["specialist"])
+    assert companions.let_go_of_dunning() == 1
+    world.act()
+    assert not _is_held(invoice_id)
+
+
+def test_a_retry_waits_until_chargebees_own_dunning_is_held(world: World) -> None:
+    # given a retry whose hold cannot be made, since Chargebee does not answer it
+    customer = world.customer("de", gateway="stripe")
+    invoice_id = world.fail(customer, "processor_error")
+    world.hear()
+    retry = world.approve(world.proposal(invoice_id, "collect_payment"))
+    world.site.post("/control/truth", customer_id=customer["id"], state="ok")
+    pause = f"/api/v2/invoices/{invoice_id}/pause_dunning"
+    world.site.post("/control/faults", path=pause, kind="status", status=503, api_error_code="internal_temporary_error")
+    world.act()
+    # when the time of the retry has come
+    assert retry.not_before is not None
+    world.site.post("/control/clock", to=int(retry.not_before.timestamp()) + 60)
+    world.sync_clock()
+    world.act()
+    # then it is not charged, and says why
+    assert collects(world, invoice_id) == []
+    assert Execution.objects.get(proposal=retry).reason.startswith("look.hold_first")
+    # and once the hold is there, it is
+    world.site.delete("/control/faults")
+    for _ in range(4):
+        world.advance(minutes=6)
+        executing.settle_unknowns()
+        world.act()
+    retry.refresh_from_db()
+    assert (retry.status, len(collects(world, invoice_id))) == ("done", 1)
+
+
+def test_a_hold_whose_retry_is_gone_is_not_made(world: World) -> None:
+    customer = world.customer(gateway="stripe")
+    invoice_id = world.fail(customer, "insufficient_funds")
+    world.hear()
+    retry = world.approve(world.proposal(invoice_id, "collect_payment"))
+    transitions.undo(retry.pk, world.people["specialist"])
+    world.act()
+
+    hold = Proposal.objects.get(chargebee_invoice_id=invoice_id, action="pause_dunning")
+    assert (hold.status, hold.status_reason) == ("withdrawn", "The retry that this hold belongs to is no longer going to be made.")
+    assert not _is_held(invoice_id)
 
 
 def test_the_kill_switch_stops_what_is_approved_before_its_next_call(world: World) -> None:

@@ -1,6 +1,6 @@
 """What models may cost in a day, kept in the database: reserved before each call under a guarded update, settled after it.
 
-Two limits hold at once: LLM_DAILY_BUDGET_USD for all agents together, and a Limit row `daily_model_spend_cents` for one agent where a lead set one.
+Two limits hold at once: LLM_DAILY_BUDGET_USD for all agents together, and the Limit row `daily_model_spend` of one agent (millionths of a US dollar, as the console shows it).
 A call whose price nobody knows costs NULL, and counts as `UNKNOWN_COST_COUNTS_AS` against the limits, so that an unpriced model cannot run for ever.
 Days are UTC. A process that dies in a call leaves its reservation: the budget then errs on the side of not calling.
 """
@@ -15,12 +15,13 @@ from django.db.models import F
 
 from agents.models import ModelSpend
 from approvals.models import Limit
+from approvals.policy.limits import DAILY_MODEL_SPEND
 from billing_ai.kernel import clock
 
 ALL = "*"
 UNKNOWN_COST_COUNTS_AS = 10_000
 """Millionths of a US dollar: one cent a call."""
-AGENT_LIMIT_KEY = "daily_model_spend_cents"
+AGENT_LIMIT_KEY = DAILY_MODEL_SPEND
 
 
 class BudgetSpent(Exception):
@@ -65,8 +66,8 @@ def reserve(agent: str, estimate_micro_usd: int | None) -> Reservation:
     # Always the row of all agents first, so that two calls never wait for each other crosswise.
     if not _take(day, ALL, amount, None if is_free else whole):
         raise BudgetSpent("model.daily_budget", "The day's budget for models is spent, so no model was asked.")
-    cents = Limit.objects.filter(agent=agent, key=AGENT_LIMIT_KEY).values_list("value", flat=True).first()
-    if not _take(day, agent, amount, None if is_free or cents is None else cents * 10_000):
+    own = Limit.objects.filter(agent=agent, key=AGENT_LIMIT_KEY).values_list("value", flat=True).first()
+    if not _take(day, agent, amount, None if is_free else own):
         raise BudgetSpent("model.agent_budget", f"The day's model budget of {agent} is spent, so no model was asked.")
     return reservation
 

@@ -83,6 +83,15 @@ def test_what_a_phase_lets_happen(phase: str, moment: Any, expected: tuple[str, 
     assert (found, checks[0].outcome) == expected
 
 
+@pytest.mark.parametrize("phase", ["observe", "assist", "automate"])
+def test_what_gives_back_to_chargebee_needs_no_phase(phase: str) -> None:
+    rules = shipped(phases=(PhaseRule("dunning", "everyone", {}, phase, 100),))
+    release = replace(SUBJECT, action="resume_dunning", step="release:1", amount=Money(0, "USD"))
+
+    assert [check.outcome for check in phase_checks(release, rules, "execute")[1]] == ["allow"]
+    assert phase_checks(release, rules, "propose")[1][0].outcome != "allow" or phase == "observe"
+
+
 def test_without_a_phase_a_person_decides() -> None:
     assert phase_checks(SUBJECT, shipped(phases=()), "propose")[1][0].outcome == "person"
 
