@@ -96,10 +96,15 @@ class ModelSpendAdmin(ReadOnlyAdmin):
 class ReleaseAdmin(HistoryAdmin):
     """Which prompt and which learned model is live."""
 
-    list_display = ("agent", "kind", "name", "version", "shown_status", "live_since", "offered_by", "promoted_by")
+    list_display = ("agent", "kind", "name", "version", "shown_status", "live_since", "offered_by", "promoted_by", "page")
     list_select_related = ("offered_by", "promoted_by")
     ordering = ("agent", "kind", "name", "-id")
     heavy = ("figures",)
+
+    @admin.display(description="Where it is put live")
+    def page(self, release: Release) -> SafeString:
+        where = reverse("console:prompts") if release.kind == "prompt" else reverse("console:churn_release", args=[release.pk])
+        return format_html('<a href="{}">Open</a>', where)
 
     @display(description="Status", label={"live": "success", "offered": "info"})
     def shown_status(self, release: Release) -> str:

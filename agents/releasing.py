@@ -1,4 +1,5 @@
-"""Which learned model is live: offered by a training run, put live by a lead, retired by a lead. Nothing else changes a release."""
+"""Which learned model and which prompt is live: offered by a training run or a lead, put live by a lead, retired by a lead. Nothing else changes a
+release. A prompt that a lead offers needs another lead to put it live; one that was live before comes back by one."""
 
 from __future__ import annotations
 
@@ -36,6 +37,21 @@ def offer(*, agent: str, kind: str, name: str, version: str, content_hash: str, 
     return release
 
 
+def offer_by(
+    user: User, *, reason: str, agent: str, kind: str, name: str, version: str, content_hash: str, figures: Mapping[str, Any]
+) -> Release:
+    """A lead's offer. Raises Refused, and then nothing has changed."""
+    _allowed(user, reason)
+    with transaction.atomic():
+        if Release.objects.filter(agent=agent, kind=kind, name=name, version=version).exists():
+            raise Refused("already_offered", "This version was offered before; a changed text needs a new version.")
+        release = Release(
+            agent=agent, kind=kind, name=name, version=version, content_hash=content_hash, figures=dict(figures), offered_by=user
+        )
+        _move(release, Release.OFFERED, user, reason)
+    return release
+
+
 def promote(release_id: int, user: User, *, reason: str) -> Release:
     """Put an offered or retired version live; the one that was live is retired. Raises Refused, and then nothing has changed."""
     _allowed(user, reason)
@@ -43,6 +59,8 @@ def promote(release_id: int, user: User, *, reason: str) -> Release:
         release = _locked(release_id)
         if release.status == Release.LIVE:
             raise Refused("already_live", "This version is live already.")
+        if release.offered_by_id == user.pk and release.live_since is None:
+            raise Refused("second_person", "You offered this version: another lead puts it live.")
         others = Release.objects.select_for_update().filter(agent=release.agent, kind=release.kind, name=release.name, status=Release.LIVE)
         for other in others:
             _move(other, Release.RETIRED, user, f"replaced by {release.version}")

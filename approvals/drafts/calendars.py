@@ -62,7 +62,7 @@ def calendar(tag: str) -> Calendar:
     order = list(re.findall(r"[dMy]", shape))
     month = "|".join(re.escape(name) for name in sorted(months, key=len, reverse=True))
     ending = r"(?:['’]?\w{0,4})" if locale.language in _SUFFIXED else ""
-    year = r"(?:[\s,.]*(?:\s(?:de|del|of|i|г\.?|року)\s)?\s*(?P<{0}>\d{{4}}|['’]\d{{2}})(?!\d))?"
+    year = r"(?:[\s,.\-]*(?:\s(?:de|del|of|i|г\.?|року)\s)?\s*(?P<{0}>\d{{4}}|['’]\d{{2}})(?!\d))?"
     pattern = "|".join(
         (
             # Korean writes "25. 9. 16." for short.
@@ -73,10 +73,10 @@ def calendar(tag: str) -> Calendar:
             r"(?:(?P<y2>\d{4})\s*[年년]\s*)?(?P<m2>\d{1,2})\s*[月월]\s*(?P<d2>\d{1,2})\s*[日일號号]",
             r"(?P<a3>\d{1,2})(?P<s3>[./-])\s?(?P<b3>\d{1,2})(?P=s3)\s?(?P<y3>\d{4}|\d{2})(?![\d-])",
             rf"(?P<y4>\d{{4}})\.?\s*(?:m\.\s*|(?:ko\s+))?(?P<m4>{month})(?!\w)\s+(?P<d4>\d{{1,2}})(?!\d)",
-            r"(?P<d5>\d{1,2})(?:\s?(?:\.|st|nd|rd|th|er|ere|re|º|ª|°|o|:?e|:?a|an|de)(?!\w))?\s*(?:(?:de|of|d['’]|den|ngay|ב)\s*)?"
+            r"(?P<d5>\d{1,2})(?:\s?(?:\.|st|nd|rd|th|er|ere|re|º|ª|°|o|:?e|:?a|an|de)(?!\w))?[\s\-]*(?:(?:de|of|d['’]|den|ngay|ב)\s*)?"
             rf"(?P<m5>{month})(?!\w)?{ending}(?!\w)\.?" + year.format("y5"),
             rf"(?P<m6>{month})\.?\s+(?:the\s+)?(?P<d6>\d{{1,2}})(?:st|nd|rd|th)?(?![\d])(?![.,]\d{{2}}(?!\d))" + year.format("y6"),
-            r"(?P<d7>\d{1,2})\s*thang\s*(?P<m7>\d{1,2})(?:[\s,]*nam\s*(?P<y7>\d{4}))?",
+            r"(?P<d7>\d{1,2})\s*(?:thang|thg)\s*(?P<m7>\d{1,2})(?:[\s,]*nam\s*(?P<y7>\d{4}))?",
             rf"(?P<m8>{month})(?!\w)\.?,?\s*(?:(?:de|del)\s+)?(?P<y8>\d{{4}})(?!\d)",
             r"(?P<a9>\d{1,2})(?P<s9>/)(?P<b9>\d{1,2})(?![\d/%])",
             r"(?P<a10>\d{1,2})\.\s?(?P<b10>\d{1,2})\.(?!\d)",

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from babel.numbers import NumberPattern, format_decimal, parse_pattern
+from babel.numbers import NumberPattern, format_decimal, get_currency_symbol, parse_pattern
 
 from billing_ai.kernel.money import Money, exponent
 
@@ -50,7 +50,11 @@ def _money_pattern(tag: str, currency: str) -> NumberPattern:
 
 def money_text(money: Money, tag: str) -> str:
     """The amount as the customer's locale writes it, always with all digits of the minor unit. Source: CLDR patterns, ISO 4217 digits."""
-    return str(_money_pattern(tag, money.currency).apply(money.amount, babel_locale(tag), currency=money.currency, currency_digits=False))
+    locale = babel_locale(tag)
+    text = str(_money_pattern(tag, money.currency).apply(money.amount, locale, currency=money.currency, currency_digits=False))
+    symbol = get_currency_symbol(money.currency, locale)
+    # Escudos have a symbol that cannot be seen: an amount without any sign of its currency is none.
+    return text if symbol.strip("\u200b") else text.replace(symbol, "").strip() + f"\u00a0{money.currency}"
 
 
 def number_text(number: Decimal | int, tag: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from agents.churn.pages.urls import urlpatterns as churn_pages
+from agents.prompt_pages import prompts
 from approvals.admin.urls import urlpatterns as approvals_pages
 from billing_ai.api.console import urlpatterns as api_pages
 from billing_ai.console import customer, gloss, parked, site_setup
@@ -13,6 +14,7 @@ app_name = "console"
 urlpatterns = [
     *approvals_pages,
     *churn_pages,
+    path("prompts/", prompts, name="prompts"),
     path("customers/<str:customer_id>/", customer.customer, name="customer"),
     *api_pages,
     path("proposal/<uuid:proposal_id>/english/", gloss.english, name="english"),
