@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from approvals import execution as executing
-from approvals import outcomes, transitions
+from approvals import outcomes, tasks, transitions
 from approvals.actions import ACTIONS
 from approvals.actions.contract import Absent, CannotTell, Done, Look, Request, Settled
 from approvals.contract import Check
-from approvals.models import Case, Decision, Execution, Proposal, Revision
+from approvals.models import Case, Decision, Execution, KillSwitch, Proposal, Revision
 from approvals.people import Refused
 from approvals.policy import rules as rules_in_force
 from approvals.policy.defaults import install_defaults
+from audit.verify import verify
 from billing_ai.facts.models import Invoice, Transaction
 from billing_ai.facts.queries import facts_hash
 from billing_ai.kernel import clock
@@ -58,6 +59,7 @@ class Outside:
     """What really happened out there. `effects` holds one row for each time it did; `wrong` what must never have."""
 
     is_paid: bool = False
+    is_stopped: bool = False
     next_answer: str = "ok"
     effects: list[tuple[str, str, str]] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
@@ -122,6 +124,10 @@ class Edge:
             self.outside.wrong.append(f"{self.key} without an approval of that text, or not committed before the call")
         if self.outside.is_paid:
             self.outside.wrong.append(f"{self.key} after the payment")
+        if approved.filter(by__is_active=False).exists():
+            self.outside.wrong.append(f"{self.key} by the approval of a disabled account")
+        if self.outside.is_stopped:
+            self.outside.wrong.append(f"{self.key} while the kill switch is on")
         self.outside.keys.add(key)
         self.outside.effects.append((self.key, str(request.values["step"]), key))
 
@@ -154,6 +160,7 @@ class Books(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "example"):
+            assert verify().is_whole
             transaction.set_rollback(True)
             self.example.__exit__(None, None, None)
         clock.shift(timedelta())
@@ -222,12 +229,28 @@ class Books(RuleBasedStateMachine):
         except IntegrityError:
             return
 
+    @rule(who=st.sampled_from(["specialist", "lead"]), is_active=st.sampled_from([False, True, True]))
+    def an_account_is_switched(self, who: str, is_active: bool) -> None:
+        self.people[who].is_active = is_active
+        self.people[who].save()
+
+    @rule(is_on=st.sampled_from([False, False, True]))
+    def the_kill_switch_is_thrown(self, is_on: bool) -> None:
+        switch = KillSwitch.objects.get(scope="all")
+        switch.is_on = is_on
+        switch.save()
+        self.outside.is_stopped = is_on
+
     @rule()
     def a_person_settles(self) -> None:
         """Someone looks in the other system, and says truly what is there."""
         for held in Execution.objects.filter(status=Execution.PERSON):
             happened = held.idempotency_key in self.outside.keys
-            transitions.settle_unknown(held.proposal_id, self.people["lead"], happened=happened, note="Looked.")
+            self._try(
+                lambda held=held, happened=happened: transitions.settle_unknown(
+                    held.proposal_id, self.people["lead"], happened=happened, note="Looked."
+                )
+            )
 
     # -- the outside -----------------------------------------------------------------------------------------------------------------------
 
@@ -273,6 +296,11 @@ class Books(RuleBasedStateMachine):
         executing.expire_leases()
         executing.settle_unknowns()
         outcomes.expire_proposals()
+
+    @rule()
+    def two_beats_tick(self) -> None:
+        tasks.housekeeping()
+        tasks.housekeeping()
 
     def _try(self, do: Any) -> None:
         try:
