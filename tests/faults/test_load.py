@@ -32,7 +32,7 @@ def backlog(rig: Rig) -> None:
         cursor.execute(
             "INSERT INTO inbox_event (chargebee_event_id, event_type, occurred_at, received_at, source, api_version, found_by, "
             "chargebee_customer_id, resources, body_sha256, trace_id, status, lane, not_before, attempt, max_attempts, reason) "
-            "SELECT 'ev_backlog_' || n, 'customer_changed', now(), now(), 'api', 'v2', 'webhook', 'cus_backlog_' || n % 5000, '[]', "
+            "SELECT 'ev_backlog_' || n, 'customer_changed', now(), now(), 'api', 'v2', 'webhook', 'cus_backlog_' || n %% 5000, '[]', "
             "repeat('0', 64), md5(n::text), 'waiting', 2, now() - interval '1 hour' + n * interval '1 millisecond', 0, 8, '' "
             "FROM generate_series(1, %s) AS n",
             [MILLION],
@@ -99,7 +99,7 @@ def test_a_migration_while_webhooks_come_in(rig: Rig) -> None:
             while not stop.is_set():
                 name = f"ev_migrating_{threading.get_ident()}_{len(answers)}"
                 answers[name] = client.post("/webhooks/chargebee/", json=webhook(name, customer["id"]), headers=AUTH).status_code
-                time.sleep(0.01)
+                time.sleep(0.2)
         connections.close_all()
 
     senders = [threading.Thread(target=send, daemon=True) for _ in range(2)]
@@ -122,4 +122,4 @@ def test_a_migration_while_webhooks_come_in(rig: Rig) -> None:
     assert set(answers.values()) == {200}
     mine = Event.objects.filter(chargebee_event_id__startswith="ev_migrating_")
     assert mine.count() == len(answers)
-    until("all of it is routed", lambda: not mine.filter(status__in=("waiting", "leased")).exists())
+    until("all of it is routed", lambda: not mine.filter(status__in=("waiting", "leased")).exists(), seconds=400)
