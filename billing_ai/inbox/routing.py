@@ -65,6 +65,7 @@ def route(event: Event) -> None:
         started = runs.start_for_event(event.event_type, event.chargebee_event_id, event.trace_id, customer_id, refreshed.invoice_ids)
         note = f"gone: {', '.join(refreshed.gone)}" if refreshed.gone else event.reason
         if claims.complete(event, reason=note, finished_at=clock.now()):
+            logger.info("event.routed", extra={"event_id": event.chargebee_event_id, "runs": started})
             ledger.append(
                 "event.routed",
                 actor=chargebee(),

@@ -73,13 +73,19 @@ def put_back(row: Leased, after: timedelta, reason: str) -> bool:
 
 def park(row: Leased, reason: str) -> bool:
     """Take the row out of the flow until a person replays or drops it. False when the lease was lost."""
-    return _finish(row, status=Leased.PARKED, reason=reason, lease_until=None)
+    is_parked = _finish(row, status=Leased.PARKED, reason=reason, lease_until=None)
+    if is_parked:
+        logger.warning("work.parked", extra={"kind": type(row).__name__, "row": str(row.pk), "attempt": row.attempt})
+    return is_parked
 
 
 def park_exhausted(model: type[Row]) -> int:
     """Park rows whose lease ran out at their last attempt (a worker died on them each time). Returns how many."""
     stale = model._default_manager.filter(status=Leased.LEASED, lease_until__lt=db_now(), attempt__gte=models.F("max_attempts"))
-    return stale.update(status=Leased.PARKED, lease_until=None, reason="its worker died or ran out of time at every attempt")
+    parked = stale.update(status=Leased.PARKED, lease_until=None, reason="its worker died or ran out of time at every attempt")
+    if parked:
+        logger.warning("work.parked", extra={"kind": model.__name__, "rows": parked})
+    return parked
 
 
 def backoff(attempt: int) -> timedelta:

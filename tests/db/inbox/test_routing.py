@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from agents.models import AgentRun
+from audit.actor import TraceFilter
 from audit.models import Entry
 from billing_ai.facts import sync
 from billing_ai.facts.models import Customer, Invoice
@@ -72,9 +74,14 @@ def owed() -> None:
     )  # fmt: skip
 
 
-def test_an_event_starts_a_run_and_is_written_down(edge: Edge, owed: None) -> None:
+def test_an_event_starts_a_run_and_is_written_down(edge: Edge, owed: None, caplog: pytest.LogCaptureFixture) -> None:
     made = arrived("ev_1")
+    caplog.set_level(logging.INFO)
+    caplog.handler.addFilter(TraceFilter())
     assert routing.process_due() == 1
+    assert [(one.message, one.event_id, one.trace_id) for one in caplog.records if one.name == routing.__name__] == [  # type: ignore[attr-defined]
+        ("event.routed", "ev_1", made.trace_id)
+    ]
     made.refresh_from_db()
     assert (made.status, made.reason) == ("done", "")
     assert made.finished_at is not None
