@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from email.utils import formatdate
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from billing_ai.celery import app
 from billing_ai.inbox import tasks
 from billing_ai.integrations.chargebee.events import HANDLED
 from billing_ai.integrations.chargebee.setup_check import Level, check_site, missing_events
+from billing_ai.kernel import clock
 from billing_ai.work.models import Tick
 from tests.contracts.conftest import Edge
 
@@ -144,6 +146,14 @@ def test_a_worker_that_starts_looks_and_the_console_keeps_what_it_found(site: Si
     asked = len(edge.requests)
     tasks.check_site()
     assert len(edge.requests) == asked
+
+
+def test_a_clock_that_the_demo_has_moved_is_not_taken_for_a_wrong_one(site: Site) -> None:
+    clock.shift(timedelta(days=9))
+    try:
+        assert found()["clock.right"] is Level.FINE
+    finally:
+        clock.shift(timedelta())
 
 
 @pytest.mark.django_db
