@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 DEFAULTS: Mapping[str, Any] = {
-    "bands": {"medium": 0.10, "high": 0.25, "critical": 0.50},
+    "bands": {"medium": 0.08, "high": 0.20, "critical": 0.40},
     "hold_out": {"share": 0.10, "salt": "1"},
     "monthly_churn": 0.02,
     "night_hour": 2,
