@@ -132,10 +132,11 @@ def _keep(finding: WatchFinding, as_of: datetime) -> WatchFinding:
     with transaction.atomic():
         held = WatchFinding.objects.select_for_update().filter(kind=finding.kind, name=finding.name).first()
         finding.looked_at = as_of
-        finding.alert_since = (held.alert_since if held is not None and held.is_alert else as_of) if finding.is_alert else None
+        was_alert = held is not None and held.is_alert
+        finding.alert_since = (held.alert_since if held is not None and was_alert else as_of) if finding.is_alert else None
         finding.pk = held.pk if held is not None else None
         finding.save()
-        if finding.is_alert and finding.alert_since == as_of:
+        if finding.is_alert and not was_alert:
             logger.warning("churn.watch_alert", extra={"kind": finding.kind, "name_of": finding.name})
             ledger.append(
                 "churn.watch_alert",
