@@ -69,6 +69,8 @@ def fit_feature(column: NumericColumn | CategoricalColumn) -> Feature:
     if isinstance(column, CategoricalColumn):
         return _fit_categorical(column)
     known = column.values[np.isfinite(column.values)]
+    if not len(known):  # known later only: in this part of the rows the column says nothing, and its curve is flat
+        return NumericFeature(column.name, (0.0, 1.0), (0.0,), (1.0, 0.0), 1.0)
     distinct = np.unique(known)
     knots = distinct if len(distinct) <= _FEW else np.unique(np.quantile(known, _KNOT_QUANTILES))
     if len(knots) == 1:  # one value and missing cells: the curve is flat, the missing indicator does the work

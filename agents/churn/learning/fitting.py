@@ -61,7 +61,9 @@ def fit_boosting(matrix: FloatArray, labels: Labels, tree_count: int, seed: int)
         early_stopping=False,
         random_state=seed,
     )
-    return model.fit(matrix, labels)
+    # A column that is known in none of these rows cannot be binned; as a constant it is never split on.
+    unknown = np.isnan(matrix).all(axis=0)
+    return model.fit(np.where(unknown, 0.0, matrix) if unknown.any() else matrix, labels)
 
 
 def tree_counts(rows: int) -> tuple[int, ...]:

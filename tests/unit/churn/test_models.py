@@ -10,12 +10,13 @@ import pytest
 
 from agents.churn.learning.additive import design
 from agents.churn.learning.calibration import fit_line, log_odds_of, sigmoid
-from agents.churn.learning.columns import type_columns
+from agents.churn.learning.columns import NumericColumn, type_columns
 from agents.churn.learning.features import FeatureColumns, fit_feature, table_columns, training_columns
 from agents.churn.learning.fitting import export_trees, fit_boosting, fit_logistic, fit_ridge, tree_matrix
 from agents.churn.learning.labels import read_labels
 from agents.churn.learning.model import ChurnModel
 from agents.churn.learning.table import read_table
+from agents.churn.learning.training import train
 from agents.churn.learning.trees import Tree
 from tests.unit.churn.churn_tables import write_table
 
@@ -133,3 +134,16 @@ def test_new_rows_with_unseen_words_garbage_and_absent_columns_are_scored_with_r
         1: ["tenure 'abc' is no number and counts as missing", "plan 'platinum' was never seen in training, so it counts as unknown"]
     }
     assert np.isnan(rows.arrays[[feature.name for feature in features].index("tickets")]).all()
+
+
+def test_a_signal_that_is_known_only_later_does_not_keep_the_earlier_rows_from_being_learned_from() -> None:
+    random = np.random.default_rng(1)
+    days = np.sort(random.uniform(0, 300, 900))
+    drive = random.normal(size=900)
+    left = (random.random(900) < sigmoid(drive - 1)).astype(np.int8)
+    later = np.where(days > 220, random.normal(size=900), np.nan)
+    result = train([NumericColumn("drive", drive), NumericColumn("later", later)], left, times=days, folds=2, gap=30.0)
+    assert result.chosen.figures.auc.value > 0.65
+    # and with the gap nothing is tested on rows whose neighbours' labels were still open
+    tested = days[~np.isnan(result.out_of_fold)]
+    assert tested.min() > 30.0
