@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
-from tests.faults.installed import Servers, servers
+from tests.faults.installed import OneMachine, Servers, one_machine, servers
 from tests.faults.rig import Rig, running
 from tests.faults.servers import Missing
 
@@ -29,7 +30,20 @@ def held() -> Iterator[Servers]:
 @pytest.fixture(scope="module")
 def shared(held: Servers, django_db_blocker: DjangoDbBlocker) -> Iterator[Rig]:
     """A system that is running; every test of the file leaves it running."""
-    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patched:
+    with _played(held, django_db_blocker) as rig:
+        yield rig
+
+
+@pytest.fixture(scope="module")
+def alone(django_db_blocker: DjangoDbBlocker) -> Iterator[Rig]:
+    """The same without any server: SQLite and the file-system broker."""
+    with one_machine() as held, _played(held, django_db_blocker) as rig:
+        yield rig
+
+
+@contextlib.contextmanager
+def _played(held: Servers | OneMachine, blocker: DjangoDbBlocker) -> Iterator[Rig]:
+    with blocker.unblock(), pytest.MonkeyPatch.context() as patched:
         # This process approves; waking the workers is left to their sweeps.
         patched.setattr("billing_ai.work.wake._waker.wake", lambda task: None)
         from django.conf import settings
@@ -52,7 +66,8 @@ def heal(rig: Rig) -> None:
     for proxy in rig.proxies:
         proxy.let_through()
     rig.site.delete("/control/faults")
-    rig.redis.thaw()
+    if rig.has_servers:
+        rig.redis.thaw()
     for child in [child for child in rig.group.children if child.process.poll() is not None]:
         rig.group.children.remove(child)
     names = [child.name for child in rig.group.children]
