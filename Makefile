@@ -65,7 +65,7 @@ lint: install-dev  ## ruff, import rules, templates
 	$(BIN)/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
 
 bench: install-dev  ## ratios side by side: gateway, ledger, verifier, model memory, churn, console, simulator
-	@for part in tests.bench.webhook_bench tests.bench.gateway_bench tests.bench.verify_bench tests.bench.gateway_memory_bench tests.bench.ledger_bench tests.bench.churn_bench tests.bench.console_bench tests.simulator.simulator_bench; do \
+	@for part in tests.bench.webhook_bench tests.bench.queue_bench tests.bench.proposal_bench tests.bench.growth_bench tests.bench.worker_memory_bench tests.bench.gateway_bench tests.bench.verify_bench tests.bench.gateway_memory_bench tests.bench.ledger_bench tests.bench.churn_bench tests.bench.console_bench tests.simulator.simulator_bench; do \
 		echo; echo "── $$part"; $(BIN)/python -m $$part || exit 1; done
 
 types: install-dev  ## mypy, strict

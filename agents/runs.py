@@ -113,7 +113,8 @@ def erase(customer_id: str) -> None:
 def _start(rows: list[AgentRun]) -> int:
     if not rows:
         return 0
-    with transaction.atomic():
+    # No savepoint inside the caller's transaction: nothing here is caught.
+    with transaction.atomic(savepoint=False):
         AgentRun.objects.bulk_create(rows, ignore_conflicts=True)
         wake("agents.tick")
     return len(rows)

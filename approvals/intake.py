@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
@@ -12,9 +14,10 @@ from approvals.companions import hold_native_dunning
 from approvals.contract import CaseDraft, ProposalDraft, RunResult
 from approvals.ledger_notes import note_case
 from approvals.models import Case, Decision, Proposal
-from approvals.policy import gate
+from approvals.policy import gate, limits, rules
 from approvals.policy.case_view import View
 from approvals.policy.reference import reference_cents
+from approvals.policy.rules import Rules
 from approvals.revisions import new_revision
 from approvals.signals import case_changed
 from approvals.transitions import make_ready, withdraw
@@ -38,7 +41,8 @@ def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | Non
     draft_of_case = result.case
     if draft_of_case is None:
         return None
-    with transaction.atomic():
+    # No savepoint inside the run's own transaction: nothing that fails here is caught there.
+    with transaction.atomic(savepoint=False):
         if draft_of_case.over:
             return _end(draft_of_case, result)
         invoice = Invoice.objects.filter(pk=draft_of_case.invoice_id).first() if draft_of_case.invoice_id else None
@@ -52,10 +56,11 @@ def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | Non
             if (proposal.action, proposal.step) not in wanted and proposal.status in states.FOR_PEOPLE:
                 withdraw(proposal, agent_actor(result.agent), "the situation has changed; see the newer proposal")
         taken = {(proposal.action, proposal.step) for proposal in held}
-        view: View | None = None
+        seen: _Seen | None = None
         for draft in result.proposals:
             if (draft.action, draft.step) not in taken:
-                view = _propose(case, draft, result, (findings or {}).get(draft.step, []), view)
+                seen = _propose(case, draft, result, (findings or {}).get(draft.step, []), seen)
+        case.waiting_count = states.waiting_of(case)
         case.save()
         return case
 
@@ -115,8 +120,22 @@ def _describe(case: Case, draft: CaseDraft, invoice: Invoice | None) -> None:
     case.updated_at = clock.now()
 
 
-def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list[dict[str, object]], view: View | None) -> View:
-    """Make one proposal. Gives the gate's view of the customer, read once for all proposals of the run."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the gate reads for the first proposal of a run, good for the others of the same transaction."""
+
+    view: View
+    in_force: Rules
+    used_today: Mapping[str, int]
+
+
+def _look(proposal: Proposal) -> _Seen:
+    now = clock.now()
+    return _Seen(gate.look(proposal, now=now, collects=True), rules.current(now), limits.used_today(proposal.agent, now))
+
+
+def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list[dict[str, object]], seen: _Seen | None) -> _Seen:
+    """Make one proposal. Gives what the gate has read, once for all proposals of the run. The caller counts what waits."""
     proposal = Proposal(
         case=case,
         agent=result.agent,
@@ -142,8 +161,10 @@ def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list
         model=draft.words_from or result.model,
     )
     channel = draft.words.channel if draft.words else ""
-    view = view or gate.look(proposal, now=clock.now(), collects=True)
-    verdict = gate.judge(proposal, moment="propose", now=clock.now(), channel=channel, view=view)
+    seen = seen or _look(proposal)
+    verdict = gate.judge(
+        proposal, moment="propose", now=clock.now(), channel=channel, view=seen.view, in_force=seen.in_force, used=seen.used_today
+    )
     proposal.verdict = {"checks": [check.as_json() for check in verdict.checks]}
     proposal.phase, proposal.role_needed, proposal.approvals_needed = verdict.phase, verdict.role_needed, verdict.approvals_needed
     status = {
@@ -159,7 +180,7 @@ def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list
             proposal.save_without_historical_record(force_insert=True)  # type: ignore[attr-defined]  # simple-history adds it to the model
     except IntegrityError:
         logger.info("proposal.step_taken", extra={"action": draft.action, "step": draft.step})
-        return view
+        return seen
     new_revision(proposal, draft.payload, draft.words, author=None, findings=list(findings))
     proposal.status = ""
     actor = policy_actor(f"automate:{result.agent}") if status == states.APPROVED else agent_actor(result.agent)
@@ -171,6 +192,7 @@ def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list
         reason=reason,
         kind=f"proposal.{status}",
         data={"checks": [check.rule for check in verdict.checks if check.outcome != "allow"]},
+        counts=False,
     )
     if status == states.APPROVED and proposal.current is not None:
         Decision.objects.create(
@@ -185,4 +207,4 @@ def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list
         make_ready(proposal, delay=timedelta(0), not_before_check=verdict.not_before)
         if proposal.action == "collect_payment":
             hold_native_dunning(case, proposal, actor, None)
-    return view
+    return seen

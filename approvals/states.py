@@ -66,8 +66,12 @@ def move(
     user: User | None = None,
     kind: str = "",
     data: Mapping[str, Any] | None = None,
+    counts: bool = True,
 ) -> None:
-    """Take one step, with model history and a ledger entry in the same transaction. Raises Refused where NEXT has no such step."""
+    """Take one step, with model history and a ledger entry in the same transaction. Raises Refused where NEXT has no such step.
+
+    `counts=False` leaves the case's count of what waits to the caller, who takes several steps at once.
+    """
     before = proposal.status
     if to not in NEXT.get(before, frozenset()):
         raise Refused("already_decided", f"This was {words(before)} meanwhile; it can no longer become {words(to)}.")
@@ -86,7 +90,8 @@ def move(
         actor,
         {"from": before, "to": to, **({"reason": reason[:300]} if reason else {}), **(data or {})},
     )
-    _count_waiting(proposal.case)
+    if counts:
+        _count_waiting(proposal.case)
 
 
 def words(status: str) -> str:
@@ -100,8 +105,13 @@ def words(status: str) -> str:
     }.get(status, status)
 
 
+def waiting_of(case: Case) -> int:
+    """How many of a case's proposals wait for a person."""
+    return Proposal.objects.filter(case=case, status__in=FOR_PEOPLE).count()
+
+
 def _count_waiting(case: Case) -> None:
-    waiting = Proposal.objects.filter(case=case, status__in=FOR_PEOPLE).count()
+    waiting = waiting_of(case)
     if case.waiting_count != waiting:
         case.waiting_count = waiting
         case.updated_at = clock.now()

@@ -19,7 +19,7 @@ from approvals.drafts.slots import slots_for
 from approvals.models import Case
 from approvals.policy.reference import reference_cents
 from billing_ai.facts.models import Invoice
-from billing_ai.facts.queries import OPEN_INVOICE, facts_hash
+from billing_ai.facts.queries import OPEN_INVOICE, hash_of_facts
 from billing_ai.kernel import clock
 from billing_ai.kernel.money import Money
 
@@ -131,7 +131,7 @@ class DunningAgent:
 
     def facts_hash(self, context: DunningContext) -> str:
         """The same hash that an approval is held against."""
-        return facts_hash(context.invoice.pk)
+        return hash_of_facts(context.invoice, context.customer)
 
 
 AGENT = DunningAgent()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet, Subquery
 
 from agents.models import AgentRun
 from agents.platform.contract import NothingToDo
 from approvals import case_facts
 from approvals.contract import Check
-from approvals.models import Case, Contact, Proposal
+from approvals.models import Case, Contact, Promise, Proposal
 from approvals.policy import retry_ledger
 from billing_ai.facts import queries
 from billing_ai.facts.models import Customer, Invoice, PaymentSource, Subscription, Transaction
@@ -17,6 +20,7 @@ from billing_ai.integrations import readers
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError, StaleFacts
 from billing_ai.kernel.money import Money
+from billing_ai.tables.one_statement import fetch
 
 LOOK_BACK = timedelta(days=730)
 
@@ -81,39 +85,53 @@ class DunningContext:
 
 def load(run: AgentRun) -> DunningContext:
     """Read it. Raises NothingToDo when nothing is owed, StaleFacts when the facts were never fetched, Retryable when Chargebee is away."""
-    invoice = queries.fresh_invoice(run.subject_id)
+    found = fetch(_questions(run.subject_id))
+    invoice = queries.must_be_fresh(next(iter(found["invoice"]), None), run.subject_id, clock.now())
     if not queries.is_open(invoice):
         raise NothingToDo(f"nothing is owed: the invoice is {invoice.status}")
-    customer = Customer.objects.filter(pk=invoice.chargebee_customer_id).first()
+    customer = next(iter(found["customer"]), None)
     if customer is None:
         raise StaleFacts(f"customer {invoice.chargebee_customer_id}")
     if customer.is_deleted:
         raise NothingToDo("the customer was deleted in Chargebee")
-    tries = tuple(_try(one) for one in queries.payments(customer.pk) if one.happened_at > clock.now() - LOOK_BACK)
+    tries = tuple(_try(one) for one in found["payments"] if one.happened_at > clock.now() - LOOK_BACK)
     mine = [one for one in tries if invoice.pk in one.invoice_ids and not one.succeeded]
-    case = Case.objects.filter(kind="dunning", chargebee_invoice_id=invoice.pk, status__in=Case.ACTIVE).first()
+    case = next(iter(found["case"]), None)
     if not mine and case is None:
         raise NothingToDo("no payment of this invoice has failed")
     if case is not None and case.status != Case.OPEN:
         raise NothingToDo(f"the case is {case.status}: nothing is drafted until that is settled")
-    sources = queries.payment_sources(customer.pk)
     return DunningContext(
         invoice=invoice,
         customer=customer,
         tries=tries,
-        open_invoices=tuple(queries.open_invoices(customer.pk)),
-        subscriptions=tuple(queries.subscriptions(customer.pk)),
-        primary_source=next((one for one in sources if one.pk == customer.primary_payment_source_id), None),
-        said=tuple(Said(one.channel, one.at) for one in Contact.objects.filter(case=case, direction="out").order_by("-at")[:50])
-        if case
-        else (),
+        open_invoices=tuple(found["open_invoices"]),
+        subscriptions=tuple(found["subscriptions"]),
+        primary_source=next((one for one in found["sources"] if one.pk == customer.primary_payment_source_id), None),
+        said=tuple(Said(channel, at) for channel, at in found["said"]),
         open_tickets=_open_tickets(customer.pk),
-        broken_promises=case.promises.filter(status="broken").count() if case else 0,
-        steps_taken=frozenset(Proposal.objects.filter(chargebee_invoice_id=invoice.pk, status="done").values_list("action", "step")),
+        broken_promises=len(found["broken_promises"]),
+        steps_taken=frozenset(found["steps_taken"]),
         sms_is_allowed=customer.sms_consent == "yes" and customer.has_phone,
         retry_check=retry_ledger.check(customer.pk, invoice.pk, Money(invoice.amount_due_minor, invoice.currency)),
-        live=case_facts.load(customer.pk, invoice.pk),
+        live=case_facts.load(customer.pk, invoice.pk, zone=customer.time_zone),
     )
+
+
+def _questions(invoice_id: str) -> dict[str, QuerySet[Any, Any]]:
+    """All that is read, to be answered by one statement: whose the invoice is, is looked up in it."""
+    whose = Subquery(Invoice.objects.filter(pk=invoice_id).values("chargebee_customer_id")[:1])
+    case = Case.objects.filter(kind="dunning", chargebee_invoice_id=invoice_id, status__in=Case.ACTIVE)
+    return {
+        "invoice": Invoice.objects.filter(pk=invoice_id),
+        "customer": Customer.objects.filter(pk=whose),
+        **queries.questions(whose),
+        "sources": PaymentSource.objects.filter(chargebee_customer_id=whose, is_deleted=False).order_by("pk"),
+        "case": case.order_by("pk")[:1],
+        "said": Contact.objects.filter(case__in=case, direction="out").order_by("-at").values_list("channel", "at")[:50],
+        "broken_promises": Promise.objects.filter(case__in=case, status=Promise.BROKEN).values_list("pk"),
+        "steps_taken": Proposal.objects.filter(chargebee_invoice_id=invoice_id, status="done").values_list("action", "step"),
+    }
 
 
 def _try(row: Transaction) -> Try:

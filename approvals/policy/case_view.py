@@ -1,4 +1,4 @@
-"""What the rules need to know of one customer and invoice, read in three statements (five when something is to be collected)."""
+"""What the rules need to know of one customer and invoice, read in one statement."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from approvals.policy.limits import Counts
 from approvals.policy.quiet_hours import possible_zones
 from approvals.policy.retry_rules import Attempt
 from billing_ai.facts.models import Customer, Invoice, PaymentSource
+from billing_ai.tables.one_statement import fetch
 
 LOOK_BACK = timedelta(days=181)
 """The longest window there is (180 days for ACH), and a day."""
@@ -87,27 +88,26 @@ def load(
     customer_id: str, invoice_id: str, *, now: datetime, collects: bool = False, proposal_id: str = "", address_hash: str = ""
 ) -> View:
     """Read it. `proposal_id` leaves that proposal's own effect and slot out of what is counted."""
-    row = _customer(customer_id, invoice_id).first()
-    events = list(_events(customer_id, now, proposal_id, address_hash)) if row is not None else []
-    source = _source(row["source"]) if row is not None and collects else None
-    if source is None:
-        return _view(invoice_id, row, events)
-    attempts = _attempts(source.instrument_hash, now)
-    return _view(invoice_id, row, events, source, list(attempts), list(_slots(source.instrument_hash, now, proposal_id)))
+    found = fetch(_questions(customer_id, invoice_id, now, proposal_id, address_hash, collects=collects))
+    return answered(invoice_id, found, collects=collects)
 
 
 def questions(customer_id: str, invoice_id: str, *, now: datetime) -> dict[str, QuerySet[Any, Any]]:
     """What `load` asks for a proposal that is still to be decided, as queries to be answered together; `answered` makes the view of it."""
+    return _questions(customer_id, invoice_id, now, "", "", collects=True)
+
+
+def _questions(
+    customer_id: str, invoice_id: str, now: datetime, proposal_id: str, address_hash: str, *, collects: bool
+) -> dict[str, QuerySet[Any, Any]]:
+    asked = {"customer": _customer(customer_id, invoice_id), "events": _events(customer_id, now, proposal_id, address_hash)}
+    if not collects:
+        return asked
     whose = PaymentSource.objects.filter(
         pk__in=Customer.objects.filter(pk=customer_id).values("primary_payment_source_id"), is_deleted=False
     )
     instrument = Subquery(whose.exclude(instrument_hash="").values("instrument_hash")[:1])
-    return {
-        "customer": _customer(customer_id, invoice_id),
-        "events": _events(customer_id, now, "", ""),
-        "attempts": _attempts(instrument, now),
-        "slots": _slots(instrument, now, ""),
-    }
+    return {**asked, "attempts": _attempts(instrument, now), "slots": _slots(instrument, now, proposal_id)}
 
 
 def answered(invoice_id: str, found: Mapping[str, list[Any]], *, collects: bool) -> View:
@@ -236,13 +236,13 @@ def _source(found: dict[str, Any] | None) -> Source | None:
     return Source(found["instrument_hash"], found["network"], found["kind"], found["status"], found["issuing_country"], expires_on)
 
 
-def _attempts(instrument: str | Subquery, now: datetime) -> QuerySet[CollectionAttempt]:
+def _attempts(instrument: Subquery, now: datetime) -> QuerySet[CollectionAttempt]:
     """The instrument's attempts in the longest window, and each older one that may forbid another for good."""
     for_good = Q(retryable__in=_NEVER) | ~Q(network_code="") | ~Q(advice_code="")
     return CollectionAttempt.objects.filter(Q(happened_at__gt=now - LOOK_BACK) | for_good, instrument_hash=instrument)
 
 
-def _slots(instrument: str | Subquery, now: datetime, proposal_id: str) -> QuerySet[Any, Any]:
+def _slots(instrument: Subquery, now: datetime, proposal_id: str) -> QuerySet[Any, Any]:
     """The slots that are taken and of which no attempt is recorded yet."""
     recorded = CollectionAttempt.objects.filter(chargebee_transaction_id=OuterRef("chargebee_transaction_id"))
     taken = RetryReservation.objects.filter(

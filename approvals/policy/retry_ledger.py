@@ -41,7 +41,7 @@ def record_from_transactions(customer_id: str) -> int:
     changed = [row for row in fresh if _differs(known.get(row.chargebee_transaction_id), row)]
     if not changed:
         return 0
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         _claim_slots([row for row in changed if row.chargebee_transaction_id not in known])
         CollectionAttempt.objects.bulk_create(
             changed, update_conflicts=True, unique_fields=["chargebee_transaction_id"], update_fields=[*_ANSWER, *_PLACE]

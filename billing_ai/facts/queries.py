@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 
 from billing_ai.facts.models import Customer, Invoice, PaymentSource, Subscription, Transaction
 from billing_ai.kernel import clock
@@ -18,9 +18,12 @@ OPEN_INVOICE = ("payment_due", "not_paid", "posted")
 
 def fresh_invoice(invoice_id: str, *, now: datetime | None = None) -> Invoice:
     """The invoice as fetched at most 15 minutes ago. Raises StaleFacts when it is missing or older."""
-    row = Invoice.objects.filter(pk=invoice_id).first()
-    moment = now or clock.now()
-    if row is None or moment - row.fetched_at > FRESH_FOR:
+    return must_be_fresh(Invoice.objects.filter(pk=invoice_id).first(), invoice_id, now or clock.now())
+
+
+def must_be_fresh(row: Invoice | None, invoice_id: str, now: datetime) -> Invoice:
+    """The same of an invoice that the caller has read. Raises StaleFacts."""
+    if row is None or now - row.fetched_at > FRESH_FOR:
         raise StaleFacts(f"invoice {invoice_id}")
     return row
 
@@ -87,8 +90,8 @@ def subscriptions(customer_id: str) -> list[Subscription]:
     return list(questions(customer_id)["subscriptions"])
 
 
-def questions(customer_id: str) -> dict[str, QuerySet[Any]]:
-    """The three above as queries, for a page that asks for everything at once."""
+def questions(customer_id: str | Subquery) -> dict[str, QuerySet[Any]]:
+    """The three above as queries, for whoever asks for everything at once."""
     of_customer = {"chargebee_customer_id": customer_id, "is_deleted": False}
     return {
         "open_invoices": Invoice.objects.filter(status__in=OPEN_INVOICE, amount_due_minor__gt=0, **of_customer).order_by("due_on", "pk"),

@@ -1,4 +1,4 @@
-"""The only writer of facts: fetches what an event names, narrows it to the allow-list, and never lets older news overwrite newer.
+"""The only writer of facts (by `saving.py`): fetches what an event names, narrows it to the allow-list, and never lets older news overwrite newer.
 
 Fetching happens outside any transaction; each save is a short one.
 """
@@ -10,21 +10,20 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from babel.core import get_global
 from django.conf import settings
-from django.db import connection, transaction
 
 from billing_ai.facts import models
 from billing_ai.facts.decline_codes import classify, network_code
 from billing_ai.facts.queries import OPEN_INVOICE
+from billing_ai.facts.saving import save
 from billing_ai.integrations.chargebee import payment_resources, reads, resources
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import Terminal
 from billing_ai.kernel.ids import keyed_hash
 
-Row = TypeVar("Row", bound=models.Fact)
 _MOST_TRANSACTIONS = 200
 _MOST_OPEN_INVOICES = 100
 _NETWORKS = {
@@ -75,12 +74,13 @@ def refresh(customer_id: str, invoice_ids: Sequence[str]) -> Refreshed:
     invoices.extend(invoice for invoice in still_open if invoice.id not in named)
     now = clock.now()
     by_source = {source.id: _source(source, now) for source in sources}
-    with transaction.atomic():
-        _save([_customer(customer, now)])
-        _save([_subscription(subscription, now) for subscription in subscriptions])
-        _save(list(by_source.values()))
-        _save([_invoice(invoice, now) for invoice in invoices])
-        _save([_transaction(one, by_source, now) for one in transactions])
+    save(
+        [_customer(customer, now)],
+        [_subscription(subscription, now) for subscription in subscriptions],
+        list(by_source.values()),
+        [_invoice(invoice, now) for invoice in invoices],
+        [_transaction(one, by_source, now) for one in transactions],
+    )
     return Refreshed(customer_id, tuple(invoice.id for invoice in invoices), tuple(gone))
 
 
@@ -96,8 +96,7 @@ def store_invoice(raw: resources.Invoice) -> models.Invoice:
     held = models.Invoice.objects.filter(pk=fetched.pk)
     if held.filter(resource_version__lte=fetched.resource_version).update(**columns):
         return fetched
-    with transaction.atomic():
-        _save([fetched])
+    save([fetched])
     return held.get()
 
 
@@ -111,24 +110,6 @@ def mark_deleted(customer_id: str) -> None:
 
 def _is_missing(error: Terminal) -> bool:
     return error.code.endswith("resource_not_found") or error.code.endswith("not_found")
-
-
-def _save(rows: Sequence[Row]) -> None:
-    """Insert or update, one statement a kind, leaving out what is older than the row that is there."""
-    if not rows:
-        return
-    model = type(rows[0])
-    held = model._default_manager.filter(pk__in=[row.pk for row in rows])
-    if connection.features.has_select_for_update:
-        held = held.select_for_update().order_by("pk")
-    versions: dict[Any, int] = dict(held.values_list("pk", "resource_version"))
-    newer = {row.pk: row for row in rows if row.resource_version >= versions.get(row.pk, 0)}
-    model._default_manager.bulk_create(
-        sorted(newer.values(), key=lambda row: str(row.pk)),
-        update_conflicts=True,
-        unique_fields=[model._meta.pk.name],
-        update_fields=[column.name for column in model._meta.concrete_fields if not column.primary_key],
-    )
 
 
 def _customer(raw: resources.Customer, now: datetime) -> models.Customer:

@@ -11,13 +11,23 @@ from typing import Any
 
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
+from django.urls import get_resolver, path
+
+from billing_ai.inbox import views
 
 PATH = "/webhooks/chargebee/"
+urlpatterns = [path("webhooks/chargebee/", views.chargebee_webhook), path("webhooks/chargebee/<str:secret>/", views.chargebee_webhook)]
+"""The same addresses as in `inbox/urls.py`, found without looking through all the others."""
 _Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class _Bare(WSGIHandler):
-    """Django's handler with an empty list of middleware. Addresses, signals and error answers are Django's own."""
+    """Django's handler with an empty list of middleware and these two addresses. Signals and error answers are Django's own."""
+
+    def resolve_request(self, request):  # type: ignore[no-untyped-def]
+        match = get_resolver(__name__).resolve(request.path_info)
+        request.resolver_match = match
+        return match
 
     # Without annotations, as in Django itself: its stubs leave these names out.
     def load_middleware(self, is_async=False):  # type: ignore[no-untyped-def]

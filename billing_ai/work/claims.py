@@ -1,7 +1,7 @@
 """Claim, complete, put back, park: the only ways a leased row moves.
 
-One statement a claim. PostgreSQL skips what others hold (`FOR UPDATE SKIP LOCKED`); on SQLite the write lock of an IMMEDIATE transaction
-does the same for its one host. The database's clock decides what is due, moved by `clock.offset()` where the demo moves time.
+One statement a claim on PostgreSQL, which skips what others hold (`FOR UPDATE SKIP LOCKED`); on SQLite the write lock of an IMMEDIATE
+transaction does the same for its one host. The database's clock decides what is due, moved by `clock.offset()` where the demo moves time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from django.core.exceptions import EmptyResultSet
 from django.db import IntegrityError, connection, models, transaction
 
 from billing_ai.kernel import clock
@@ -29,17 +30,18 @@ def claim(
     `of` narrows what may be claimed. A row that has used up its attempts is not claimed: `park_exhausted` parks it. Where the model names
     whoever it is to be fair between, nobody has more than a quarter of a full batch while others wait.
     """
+    due = _due(model)
+    if of is not None:
+        due = of(due)
+    if connection.vendor == "postgresql" and not due.query.select_related:
+        rows = _claim_at_once(model, due, limit, lease)
+        if rows or not model.FAIR_BY:
+            return rows
     with transaction.atomic():
         now = db_now()
-        due = model._default_manager.filter(
-            models.Q(status=Leased.WAITING, not_before__lte=now) | models.Q(status=Leased.LEASED, lease_until__lt=now),
-            attempt__lt=models.F("max_attempts"),
-        )
-        if of is not None:
-            due = of(due)
         if connection.features.has_select_for_update_skip_locked:
             due = due.select_for_update(skip_locked=True, of=("self",))
-        rows = list(due.order_by("lane", "not_before", "pk")[:limit])
+        rows = list(due.order_by(*_FIRST)[:limit])
         if model.FAIR_BY and len(rows) == limit:
             rows = fairness.shared_out(rows, due, now)
         if not rows:
@@ -50,6 +52,75 @@ def claim(
         for row in rows:
             row.status, row.lease_until, row.attempt = Leased.LEASED, now + lease, row.attempt + 1
         return rows
+
+
+def end_due(model: type[Row], limit: int, of: Callable[[models.QuerySet[Row]], models.QuerySet[Row]], status: str, reason: str) -> int:
+    """End up to `limit` due rows of those that `of` picks, in one statement and without an attempt, since nothing is to be done for them.
+
+    Rows that another worker holds are passed over. Returns how many were ended.
+    """
+    due = of(_due(model).filter(status=Leased.WAITING))
+    if connection.vendor != "postgresql":
+        ended = model._default_manager.filter(pk__in=due.order_by(*_FIRST).values("pk")[:limit])
+        return ended.update(status=status, reason=reason, finished_at=clock.now())
+    picked, params = _picked(model, due, limit)
+    table, key = _names(model)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{picked} UPDATE {table} SET status = %s, reason = %s, finished_at = %s FROM due WHERE {table}.{key} = due.key",  # noqa: S608  (names of ours)
+            [*params, status, reason, clock.now()],
+        )
+        return int(cursor.rowcount)
+
+
+_FIRST = ("lane", "not_before", "pk")
+"""What goes first: the most urgent lane, then what was due first."""
+
+
+def _due(model: type[Row]) -> models.QuerySet[Row]:
+    now = _now()
+    return model._default_manager.filter(
+        models.Q(status=Leased.WAITING, not_before__lte=now) | models.Q(status=Leased.LEASED, lease_until__lt=now),
+        attempt__lt=models.F("max_attempts"),
+    )
+
+
+def _now() -> Any:
+    """The database's clock as an expression; the start of the statement, so that an index can be used."""
+    if connection.vendor != "postgresql":
+        return clock.now()
+    return models.Func(
+        models.Value(clock.offset()), template="(STATEMENT_TIMESTAMP() + %(expressions)s)", output_field=models.DateTimeField()
+    )
+
+
+def _picked(model: type[Row], due: models.QuerySet[Row], limit: int) -> tuple[str, tuple[Any, ...]]:
+    """`WITH due AS (…)`: the keys of the rows that go first and that nobody holds, locked. MATERIALIZED, or the limit would not hold."""
+    inner, params = due.order_by(*_FIRST).values("pk")[:limit].query.sql_with_params()
+    table, _ = _names(model)
+    return f"WITH due(key) AS MATERIALIZED ({inner} FOR UPDATE OF {table} SKIP LOCKED)", params
+
+
+def _names(model: type[Row]) -> tuple[str, str]:
+    """Table and key, quoted."""
+    return connection.ops.quote_name(model._meta.db_table), connection.ops.quote_name(str(model._meta.pk.column))
+
+
+def _claim_at_once(model: type[Row], due: models.QuerySet[Row], limit: int, lease: timedelta) -> list[Row]:
+    """Pick and lease in one statement. Nothing is claimed from a full batch that has to be shared out first: that takes a look at it."""
+    try:
+        picked, params = _picked(model, due, limit)
+    except EmptyResultSet:
+        return []
+    table, key = _names(model)
+    columns = ", ".join(f"{table}.{connection.ops.quote_name(str(field.column))}" for field in model._meta.concrete_fields)
+    rows = model._default_manager.raw(
+        f"{picked} UPDATE {table} SET status = %s, lease_until = STATEMENT_TIMESTAMP() + %s, attempt = attempt + 1"  # noqa: S608  (names of ours)
+        f" FROM due WHERE {table}.{key} = due.key AND (SELECT count(*) FROM due) < %s RETURNING {columns}",
+        [*params, Leased.LEASED, clock.offset() + lease, limit if model.FAIR_BY else limit + 1],
+    )
+    # What an UPDATE returns comes in no order.
+    return sorted(rows, key=lambda row: (row.lane, row.not_before, row.pk))
 
 
 def complete(row: Leased, status: str = Leased.DONE, reason: str = "", **columns: Any) -> bool:

@@ -21,6 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.bench.report import Row, section
+
 ROUNDS = 6
 CALLS = 200
 WARM_UP = 10
@@ -198,11 +200,20 @@ def main() -> None:
     middle = {which: statistics.median(round_["cpu_ms"] for round_ in rounds) for which, rounds in results.items()}
     walls = {which: statistics.median(round_["wall_ms"] for round_ in rounds) for which, rounds in results.items()}
     connections = max(round_["connections"] for round_ in results["pooled"])
-    print(f"median CPU a call: pooled {middle['pooled']:.2f} ms, SDK as it comes {middle['sdk']:.2f} ms")
-    print(f"median time a call: pooled {walls['pooled']:.2f} ms, SDK as it comes {walls['sdk']:.2f} ms")
-    print(
-        f"ratio {middle['sdk'] / middle['pooled']:.1f} (target ≥ 15), pooled ≤ 2 ms: {middle['pooled'] <= 2}, connections {connections:.3f} (target ≤ 0.1)"
-    )
+    ratio = middle["sdk"] / middle["pooled"]
+    section(
+        "gateway",
+        "Chargebee gateway",
+        [
+            Row(
+                "CPU a call, TLS", f"{middle['pooled']:.2f} ms", f"the SDK as it comes: {middle['sdk']:.1f} ms", f"{ratio:.0f} times",
+                "≤ 2 ms, ≥ 15 times", middle["pooled"] <= 2 and ratio >= 15,
+            ),
+            Row("time a call", f"{walls['pooled']:.1f} ms", f"the SDK as it comes: {walls['sdk']:.1f} ms", f"{walls['sdk'] / walls['pooled']:.0f} times", "–"),
+            Row("connections a request", f"{connections:.3f}", "1", "–", "≤ 0.1", connections <= 0.1),
+        ],
+        sizes=f"{ROUNDS} rounds of {CALLS} calls each",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

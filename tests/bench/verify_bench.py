@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from statistics import median
 from time import process_time
 
@@ -11,6 +9,7 @@ from approvals.drafts.findings import DraftText
 from approvals.drafts.language_rules import forget, warm_up
 from approvals.drafts.render import SlotDraft, render
 from approvals.drafts.verify import verify
+from tests.bench.report import Row, section
 from tests.unit.drafts.cases import facts
 
 BODY = (
@@ -40,4 +39,11 @@ def main(rounds: int = 200) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(main()) + "\n")
+    found = main()
+    rows = [
+        Row(
+            "verifying a mail, CPU", f"{found['verify_ms']:.1f} ms in the median", f"rendering it: {found['render_ms']:.2f} ms", f"{found['ratio']:.1f} times",
+            "< 5 ms", found["verify_ms"] < 5,
+        )
+    ]  # fmt: skip
+    section("verify", "Verifying a mail", rows, sizes="200 mails, the language cache emptied before each")

@@ -231,3 +231,23 @@ def test_the_task_goes_on_until_nothing_is_due(edge: Edge) -> None:
     assert Event.objects.filter(status="done").count() == 45
     tasks.process()
     assert len(edge.asked) == 45
+
+
+def test_a_backlog_that_nobody_wants_is_ended_without_asking_chargebee_and_holds_up_nothing(edge: Edge, owed: None) -> None:
+    # given types that were acted on when they came, and are not any more
+    for number in range(60):
+        arrived(f"ev_{number}", customer_id=f"cus_{number}")
+    Event.objects.update(event_type="quote_created")
+    wanted = arrived("ev_wanted")
+    # when the first batch is claimed
+    assert routing.process_due() == 20
+    # then the whole backlog has ended, by whole batches and not event by event
+    assert set(Event.objects.exclude(pk=wanted.pk).values_list("status", "reason")) == {
+        ("ignored", "nothing here acts on this type of event")
+    }
+    assert edge.asked == []
+    assert (Entry.objects.count(), AgentRun.objects.count()) == (0, 0)
+    # and the one that is wanted is routed next
+    assert routing.process_due() == 1
+    wanted.refresh_from_db()
+    assert (wanted.status, edge.asked) == ("done", [("cus_1", ("INV-1",))])

@@ -77,7 +77,7 @@ def test_the_statements_of_a_look_do_not_grow_with_the_history(message: Proposal
     for days in range(1, 60):
         Contact.objects.create(chargebee_customer_id="cust_1", case=message.case, channel="email", at=now - timedelta(days=days + 10))
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         gate.judge(message, moment="propose", now=now)
 
 
@@ -85,7 +85,7 @@ def test_a_second_proposal_of_the_case_reads_only_the_switches_and_the_day(
     retry: Proposal, now: datetime, django_assert_num_queries: Any
 ) -> None:
     note = make_proposal(retry.case, "send_message", step="first_notice", channel="email")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(1):
         view = gate.look(retry, now=now, collects=True)
     gate.judge(retry, moment="propose", now=now, view=view)
 
