@@ -32,6 +32,9 @@ DISPUTE_CODES: dict[str, str] = {
     "fraud": "Says the card was used without consent",
     "other": "Another reason (see the note)",
 }
+CALLS = {"call": "conversation", "no_answer": "call_attempt"}
+"""What a logged call is among the contacts: only one that was answered keeps the next call away for a week."""
+CALL_TAG = "call"
 LONGEST_PROMISE = timedelta(days=60)
 
 
@@ -77,17 +80,29 @@ def escalate(case_id: UUID, user: User, to: str, note: str) -> Case:
 
 
 def add_note(case_id: UUID, user: User, text: str, kind: str = "note") -> Case:
-    """Write something down; a call also counts as a contact."""
+    """Write something down. A call also counts as a contact, one with an answer as a conversation; and it is then no longer to be made."""
     if not text.strip():
         raise Refused("note_needed", "There is nothing written.")
-    if kind not in ("note", "call"):
-        raise Refused("unknown_kind", "It is a note or a call.")
+    if kind not in ("note", *CALLS):
+        raise Refused("unknown_kind", "It is a note, a call, or a call that nobody answered.")
 
     def change(case: Case) -> None:
-        if kind == "call":
-            Contact.objects.create(chargebee_customer_id=case.chargebee_customer_id, case=case, channel="call", kind="conversation")
+        if kind in CALLS:
+            Contact.objects.create(chargebee_customer_id=case.chargebee_customer_id, case=case, channel="call", kind=CALLS[kind])
+            _set(case, tags=[tag for tag in case.tags if tag != CALL_TAG])
 
     return _change(case_id, user, f"case.{kind}_written", change, note=text, note_kind=kind)
+
+
+def plan_call(case_id: UUID, user: User, when: datetime, note: str = "") -> Case:
+    """Put a call on the owner's list, the caller's where the case is nobody's: a deadline, and a tag that the log of the call takes off."""
+    if when <= clock.now():
+        raise Refused("in_the_past", "Choose a moment that is still to come.")
+
+    def change(case: Case) -> None:
+        _set(case, deadline_at=when, owner=case.owner or user, tags=sorted({*case.tags[:9], CALL_TAG}))
+
+    return _change(case_id, user, "case.call_planned", change, {"when": when.isoformat()}, note)
 
 
 def take_promise(case_id: UUID, user: User, amount: Money, due_on: date) -> Promise:

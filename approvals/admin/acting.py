@@ -94,7 +94,13 @@ def _assign(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
 def _note(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
     kind = _text(form, "kind") or "note"
     case_transitions.add_note(case.pk, user, _text(form, "text"), kind)
-    return "The call is logged." if kind == "call" else "Written down."
+    return "Written down." if kind == "note" else "The call is logged."
+
+
+def _call_task(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
+    when = _moment(form, "until", reader)
+    case_transitions.plan_call(case.pk, user, when, _text(form, "note"))
+    return f"On the list: call by {reader.moment(when)}."
 
 
 def _promise(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
@@ -153,6 +159,7 @@ ACTS: dict[str, Act] = {
     "escalate": Act(_escalate, leaves=True),
     "assign": Act(_assign),
     "note": Act(_note),
+    "call_task": Act(_call_task),
     "promise": Act(_promise, leaves=True),
     "withdraw_promise": Act(_withdraw_promise),
     "dispute": Act(_dispute, leaves=True),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db.models import F
 from django.http import HttpResponse
 from django.views.decorators.http import require_GET, require_POST
 
+from approvals import states
 from approvals.admin.pages import ConsoleRequest, console_page, show
 from approvals.admin.queue_query import FILTERS, PAGE, VIEWS, Question, count_text, matching, page, question, view_counts
-from approvals.models import Case, KillSwitch
+from approvals.models import Case, Decision, KillSwitch
+from approvals.policy.reference import reference_currency
 from approvals.wording.reader import Reader, reader_of
 from audit.reads import note_personal_read
 from billing_ai.integrations.chargebee import reads
@@ -36,18 +40,39 @@ def age_words(case: Case, reader: Reader) -> tuple[str, str]:
     return f"{days} day{'s' if days != 1 else ''} overdue", tone
 
 
-def _row(case: Case, reader: Reader, asked: Question) -> dict[str, Any]:
-    age, age_tone = age_words(case, reader)
+def amount_words(case: Case, reader: Reader) -> dict[str, Any]:
+    """What it is about and how urgent that is: the amount due and its age; without an invoice the revenue that would be lost."""
+    if case.chargebee_invoice_id or case.amount_due_minor:
+        return {"amount": reader.minor(case.amount_due_minor, case.currency), "age": age_words(case, reader)}
+    if not case.at_stake_reference:
+        return {"amount": "", "age": ("no amount", "quiet")}
+    return {"amount": f"≈ {reader.minor(case.at_stake_reference, reference_currency())}", "age": ("at stake", "quiet")}
+
+
+def _row(case: Case, reader: Reader, waits: dict[UUID, str]) -> dict[str, Any]:
     return {
         "case": case,
-        "amount": reader.minor(case.amount_due_minor, case.currency),
-        "age": age,
-        "age_tone": age_tone,
+        **amount_words(case, reader),
+        "waits": waits.get(case.pk, ""),
         "alone": round(case.alone_bp / 100),
         "uplift": round(case.uplift_bp / 100),
         "owner": (case.owner.get_full_name() or case.owner.get_username()) if case.owner else "",
         "is_late": case.deadline_at is not None and case.deadline_at < reader.end_of_today(),
     }
+
+
+def _waits_for(cases: list[Case]) -> dict[UUID, str]:
+    """Who has approved what of these cases and waits for a second person: the sentence by case."""
+    rows = (
+        Decision.objects.filter(proposal__case__in=[case.pk for case in cases], proposal__status=states.SECOND, kind="approve")
+        .filter(revision=F("proposal__current"))
+        .values_list("proposal__case", "by__first_name", "by__last_name", "by__username")
+        .order_by("at")
+    )
+    names: dict[UUID, dict[str, None]] = {}
+    for case_id, first, last, username in rows:
+        names.setdefault(case_id, {})[f"{first or ''} {last or ''}".strip() or username or "a policy"] = None
+    return {case_id: f"{' and '.join(who)} approved; waits for another lead" for case_id, who in names.items()}
 
 
 @console_page
@@ -108,8 +133,9 @@ def _show_queue(
     user: User = request.user
     shown = page(matching(asked, user, reader), after=request.GET.get("after", ""), before=request.GET.get("before", ""))
     counts = view_counts(user, reader)
+    waits = _waits_for(shown.cases)
     context = {
-        "rows": [_row(case, reader, asked) for case in shown.cases],
+        "rows": [_row(case, reader, waits) for case in shown.cases],
         "asked": asked,
         "question": asked.address(),
         "views": [

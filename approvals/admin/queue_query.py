@@ -62,7 +62,7 @@ _VIEWS = (
         "mine",
         "Mine",
         lambda user, reader: Q(owner=user, status__in=Case.ACTIVE) & _awake(),
-        "No case is yours yet. Take one from “Unassigned”, or press e on a case to work on it.",
+        "No case is yours yet. Take one from “Unassigned”: open it and press t.",
     ),
     SavedView(
         "unassigned",

@@ -19,7 +19,7 @@ from approvals import states
 from approvals.admin import editing, presence
 from approvals.admin.calendar_month import weeks
 from approvals.admin.pages import ConsoleRequest, console_page, show
-from approvals.admin.queue_page import age_words
+from approvals.admin.queue_page import amount_words
 from approvals.admin.queue_query import neighbours, question
 from approvals.case_transitions import DISPUTE_CODES
 from approvals.drafts.sms import size
@@ -55,8 +55,7 @@ def case_page(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
         "beat_seconds": presence.BEAT_SECONDS,
         "following": next((pk for name in ("after", "first") for pk in review.also[name]), None),
         "preceding": next(iter(review.also["before"]), None),
-        "amount": reader.minor(case.amount_due_minor, case.currency),
-        "age": age_words(case, reader),
+        **amount_words(case, reader),
         "may_work": request.user.has_perm("approvals.work_case"),
         "may_lead": request.user.has_perm("approvals.lead_case"),
         "reject_reasons": REJECT_REASONS,
@@ -76,10 +75,12 @@ def _inside(request: ConsoleRequest, review: Review, reader: Reader) -> dict[str
     shown.sort(key=lambda card: (not card["is_message"], not card["is_open"]))
     openly = [card for card in shown if card["is_open"]]
     live = review.live
+    who = live.customer if live else None
     return {
         "review": review,
         "due_now": live.draft.invoice.amount_due if live and live.invoice else None,
         "limits": _limits(cards),
+        "checked": _checked(shown),
         "cards": shown,
         "past": [card for card in cards if card not in shown],
         "decidable": openly if live or not review.case.chargebee_invoice_id else [],
@@ -88,8 +89,9 @@ def _inside(request: ConsoleRequest, review: Review, reader: Reader) -> dict[str
         "calendar": _calendar(review, reader),
         "factors": _factors(review.case),
         "changes": _changes(request, review, openly, reader),
-        "name": " ".join(part for part in (live.customer.first_name, live.customer.last_name) if part) if live else "",
-        "company": live.customer.company if live else "",
+        "name": " ".join(part for part in (who.first_name, who.last_name) if part) if who else "",
+        "company": who.company if who else "",
+        "phone": who.phone if who else "",
     }
 
 
@@ -150,7 +152,22 @@ def _limits(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
             counted = check.get("data") or {}
             # Sums in the reference currency are no counts; the check says them in words.
             if not check["rule"].endswith("amount") and isinstance(counted.get("used"), int) and isinstance(counted.get("limit"), int):
-                found[check["rule"]] = {"label": words.plain(check["rule"]), "used": counted["used"], "ceiling": counted["limit"]}
+                found[check["rule"]] = {"label": words.limit(check["rule"]), "used": counted["used"], "ceiling": counted["limit"]}
+    return list(found.values())
+
+
+def _checked(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the checks say, the cards with the very same objections together."""
+    found: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {}
+    for card in cards:
+        if not card["checks"]:
+            continue
+        against = [check for check in card["checks"] if not check["is_fine"]]
+        fine = [check for check in card["checks"] if check["is_fine"]]
+        said = tuple((check["sentence"], check["until"]) for check in against)
+        group = found.setdefault(said, {"titles": [], "against": against, "fine": []})
+        group["titles"].append(card["title"])
+        group["fine"] += [check for check in fine if check["sentence"] not in {one["sentence"] for one in group["fine"]}]
     return list(found.values())
 
 

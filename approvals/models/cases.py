@@ -108,6 +108,11 @@ class Case(models.Model):
         return max(0, self.likelihood_bp - self.uplift_bp)
 
     @property
+    def at_stake_reference(self) -> int:
+        """What it is about in reference cents: what is due, or for a case without an invoice the revenue that would be lost."""
+        return self.stake * 10_000 // self.uplift_bp if self.uplift_bp else self.amount_reference
+
+    @property
     def amount_due(self) -> Money:
         """What the customer owed when the facts were last fetched."""
         return Money(self.amount_due_minor, self.currency)

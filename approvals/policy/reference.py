@@ -24,6 +24,12 @@ def reference_cents(money: Money) -> int:
     return in_reference_cents(money, rule.params if rule is not None and rule.is_enabled else {})
 
 
+def reference_currency() -> str:
+    """The currency that reference cents are cents of, as the policy names it; US dollars without one."""
+    rule = rules.recent(clock.now()).policies.get(KEY)
+    return str(rule.params.get("reference") or "USD") if rule is not None else "USD"
+
+
 def in_reference_cents(money: Money, params: Mapping[str, Any]) -> int:
     """The same by given values: `{"rates": {"EUR": "1.08"}}`, units of the reference currency for one unit, as text."""
     if money.minor == 0:

@@ -94,6 +94,12 @@ def badge(key: str) -> SafeString:
 
 
 @register.filter
+def phone_digits(number: str) -> str:
+    """A phone number as a `tel:` address takes it: a plus sign and digits."""
+    return ("+" if number.lstrip().startswith("+") else "") + "".join(sign for sign in number if sign.isascii() and sign.isdigit())
+
+
+@register.filter
 def lookup(mapping: dict[str, object], key: str) -> object:
     """`{{ mapping|lookup:key }}`, empty when it is not there."""
     return mapping.get(key, "")
@@ -103,6 +109,13 @@ def lookup(mapping: dict[str, object], key: str) -> object:
 def amount_due(invoice: object, reader: object = None) -> str:
     """What is due on an invoice of the facts, in its own currency."""
     return _reader(reader).minor(getattr(invoice, "amount_due_minor", 0), getattr(invoice, "currency", ""))
+
+
+@register.filter
+def overdue(due_on: date | None, reader: object = None) -> str:
+    """How many days ago it was due; empty when it was not."""
+    days = (_reader(reader).today() - due_on).days if due_on is not None else 0
+    return f"{days} day{'s' if days != 1 else ''}" if days > 0 else ""
 
 
 @register.filter
@@ -124,7 +137,7 @@ def promised(promise: object, reader: object = None) -> str:
 
 
 _TIMELINE_ICONS = {
-    "payment": "credit_card", "attempt": "credit_card", "message": "mail", "contact": "mail", "sms": "sms", "call": "call", "note": "sticky_note_2",
+    "payment": "credit_card", "attempt": "credit_card", "message": "mail", "contact": "mail", "sms": "sms", "call": "call", "no_answer": "phone_missed", "note": "sticky_note_2",
     "promise": "handshake", "ticket": "confirmation_number", "event": "webhook", "decision": "gavel", "execution": "outbox", "outcome": "payments",
     "proposal": "draft", "case": "folder", "failure": "credit_card_off", "step": "trip_origin",
 }  # fmt: skip

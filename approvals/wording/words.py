@@ -102,6 +102,13 @@ CREDITED: Final[dict[str, str]] = {
     "customer": "The customer unprompted",
 }
 
+LIMITS: Final[dict[str, str]] = {
+    "contact.frequency": "Contacts in the window, over all channels",
+    "limits.messages_per_invoice": "Messages about this invoice",
+    "limits.attempts_per_invoice": "Retries of ours on this invoice",
+    "limits.daily_count": "Actions of this agent today",
+}
+
 PHASES: Final[dict[str, str]] = {"observe": "Observe", "assist": "Assist", "automate": "Automate"}
 
 
@@ -118,6 +125,13 @@ def category(key: str) -> str:
 def action(key: str) -> str:
     """What would be done, for a person."""
     return ACTIONS[key][0] if key in ACTIONS else plain(key)
+
+
+def limit(rule: str) -> str:
+    """What a counted rule counts. `retry.window.visa` counts tries on one card in its network's own window."""
+    if rule.startswith("retry.window."):
+        return f"Tries on this card in the window of {rule.removeprefix('retry.window.').replace('_', ' ').capitalize()}"
+    return LIMITS.get(rule) or plain(rule)
 
 
 def action_icon(key: str) -> str:

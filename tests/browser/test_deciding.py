@@ -205,10 +205,9 @@ def test_every_other_order_on_a_case(sign_in: SignIn, sam: Any, chargebee: Any) 
     assert Proposal.objects.get(case=case).status == "withdrawn"
 
     case = opened()
-    page.keyboard.press("n")
-    page.get_by_label("a call with the customer").check()
-    page.locator("textarea[name=text]").fill("Rang, pays on Monday <b>sure</b>.")
-    page.get_by_role("button", name="Write down").click()
+    page.keyboard.press("c")
+    page.get_by_role("textbox", name="What was said").fill("Rang, pays on Monday <b>sure</b>.")
+    page.get_by_role("button", name="Log the call").click()
     said("The call is logged")
     expect(page.get_by_text("Rang, pays on Monday <b>sure</b>.")).to_be_visible()
 

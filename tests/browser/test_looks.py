@@ -80,7 +80,7 @@ def test_names_of_any_kind_are_shown_safely(sign_in: SignIn, lena: Any, chargebe
     assert page.locator("#console script, #console img[src=x]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     page.keyboard.press("n")
-    page.locator("textarea[name=text]").fill(HOSTILE[kind]["first_name"] or "nothing")
+    page.get_by_label("Text", exact=True).last.fill(HOSTILE[kind]["first_name"] or "nothing")
     page.get_by_role("button", name="Write down").click()
     expect(page.get_by_role("heading", name="Notes and calls")).to_be_visible()
     assert page.locator("#console script, #console img[src=x]").count() == 0

@@ -102,6 +102,8 @@
     event.preventDefault();
     open(link.href);
   });
+  // The admin's own script expects a text field beside every file field, and fails where there is none.
+  document.addEventListener("change", (event) => { if (event.target.matches(".cx input[type=file]")) event.stopPropagation(); }, true);
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-submit-on-change]");
     if (form) {
@@ -238,6 +240,7 @@
     $$(".actions [data-hotkey]").forEach((one) => found.push({ title: one.firstChild.textContent.trim(), key: one.dataset.hotkey, run: () => press(one.dataset.hotkey) }));
     $$("[data-command]").forEach((one) => found.push({ title: one.textContent.trim(), run: () => { one.closest(".act").open = true; one.parentElement.open = true; } }));
     if ($("[data-edit]:not([hidden])")) found.push({ title: "Edit the text", key: "e", run: keys.e });
+    if ($("[data-hotkey=t]")) found.push({ title: "Take the case", key: "t", run: () => press("t") });
     if ($("[data-gloss]")) found.push({ title: "What it says, in English", key: "g", run: () => press("g") });
     $$("#nav-sidebar a[href], .views a").forEach((one) => found.push({ title: `Go to ${one.textContent.replace(/\s+/g, " ").replace(/^ *[a-z_]+ (?=[A-Z])/, "").trim()}`, run: () => location.assign(one.href) }));
     found.push({ title: "Undo the last approval", key: "u", run: takeBack }, { title: "All keys", key: "?", run: help });
@@ -280,7 +283,7 @@
   const help = () => {
     if ($("dialog[open]")) return;
     const box = dialog("palette keys", "Keys");
-    const list = [["j / k", "next, previous"], ["Enter", "open the case"], ["a", "approve and next"], ["A", "approve, stay here"], ["e", "edit the text"], ["g", "what it says, in English"], ["r", "reject"], ["s", "snooze"], ["p", "promise to pay"], ["n", "note or call"], ["m", "more"], ["u", "undo"], ["q", "back to the queue"], ["x", "select for a bulk release"], ["/", "search"], ["Ctrl K", "commands"], ["Esc", "close"], ["?", "these keys"]];
+    const list = [["j / k", "next, previous"], ["Enter", "open the case"], ["a", "approve and next"], ["A", "approve, stay here"], ["e", "edit the text"], ["g", "what it says, in English"], ["r", "reject"], ["s", "snooze"], ["p", "promise to pay"], ["c", "call: plan or log it"], ["n", "note"], ["t", "take the case"], ["m", "more"], ["u", "undo"], ["q", "back to the queue"], ["x", "select for a bulk release"], ["/", "search"], ["Ctrl K", "commands"], ["Esc", "close"], ["?", "these keys"]];
     box.append(Object.assign(document.createElement("h2"), { textContent: "Keys" }));
     const words = document.createElement("dl");
     list.forEach(([key, text]) => {

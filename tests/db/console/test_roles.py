@@ -92,6 +92,8 @@ ACTIONS: dict[str, tuple[set[str], Ask]] = {
     "escalate": (WORKERS, _act("escalate", to="lead", note="Large.")),
     "assign": (WORKERS, _act("assign", owner="")),
     "note": (WORKERS, _act("note", text="Rang.", kind="call")),
+    "call_task": (WORKERS, _act("call_task", days="3", note="About the card.")),
+    "no_answer": (WORKERS, _act("note", text="Rang twice.", kind="no_answer")),
     "promise": (WORKERS, _act("promise", amount="10.00", due_on=SOON)),
     "withdraw_promise": (WORKERS, _act("withdraw_promise")),
     "dispute": (WORKERS, _act("dispute", code="amount", note="Says it is too much.")),
