@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db.models import Q
 
+from approvals import brand
 from approvals.drafts.facts import Card, Customer, DraftFacts, Invoice, no_invoice
 from billing_ai.facts import models as facts
 from billing_ai.facts.queries import OPEN_INVOICE
@@ -106,6 +107,7 @@ def draft_facts(
 ) -> DraftFacts:
     """The facts in the form that rendering and verifying take. No invoice: the message is about the customer as a whole."""
     today = clock.now().astimezone(ZoneInfo(zone)).date()
+    house = brand.current()
     return DraftFacts(
         customer=Customer(
             first_name=customer.first_name or None, company=customer.company or None, locale=customer.locale or "en", time_zone=zone
@@ -114,7 +116,8 @@ def draft_facts(
         invoice=_invoice(invoice) if invoice is not None else no_invoice(_NO_MONEY, today),
         payment_link=PREVIEW_PAY_LINK,
         update_card_link=PREVIEW_CARD_LINK,
-        sender_name=settings.VENDOR_NAME,
+        sender_name=house.sender_name or settings.VENDOR_NAME,
+        signature=house.signature,
         support_email=settings.SUPPORT_EMAIL,
         today=today,
         other_invoices=tuple(_invoice(one) for one in others),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from approvals import case_facts
+from approvals import brand, case_facts
 from approvals.contract import Words
 from approvals.drafts.findings import DraftPolicy, DraftText, Finding
 from approvals.drafts.render import RenderedMessage, SlotDraft, SlotError, render
@@ -73,7 +73,7 @@ def draft_policy(in_force: Rules | None = None) -> DraftPolicy:
     else:
         row = Policy.objects.filter(key="draft.brand", is_enabled=True).first()
         params = row.params if row else {}
-    return DraftPolicy(forbidden_words=tuple(str(word) for word in params.get("forbidden_words", [])))
+    return DraftPolicy(forbidden_words=brand.of(params).forbidden_words)
 
 
 def render_and_verify(

@@ -110,6 +110,7 @@ class Case:
         sender's, the customer's, plans, offers, the card's brand."""
         facts = self.facts
         names = [facts.customer.company or "", facts.vendor, facts.sender_name, facts.customer.first_name or ""]
+        names.append(facts.signature)
         names += [_LEGAL_FORM.sub("", name) for name in (facts.customer.company or "", facts.vendor)]
         names += [line.description for line in facts.invoice.line_items if len(line.description) <= 80]
         names += [text for offer in facts.allowed_offers for text in (offer.code, offer.label)]

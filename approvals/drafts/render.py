@@ -56,6 +56,7 @@ class RenderedMessage:
 
 
 _MARKDOWN_LINK = re.compile(r"\[([^\]\[\n]{1,80})\]\(\s*(\{\{\s*links\.[a-z_]+\s*\}\})\s*\)")
+_SIGNS = re.compile(r"(\{\{\s*sender\.name\s*\}\})(?:\n\{\{\s*vendor\.name\s*\}\})?\s*\Z")
 _LABEL_BREAK = {"ja": "：", "zh": "：", "fr": "\u00a0: "}
 
 
@@ -84,6 +85,15 @@ def _fill(template: str, part: Literal["subject", "body"], facts: DraftFacts, lo
     return "".join(pieces), spans
 
 
+def _signed(body: str, facts: DraftFacts, channel: Channel) -> str:
+    """The body with the vendor's signature under a sender who signs at its end, and no name twice where the vendor itself signs."""
+    found = _SIGNS.search(body)
+    if found is None or channel == "sms":
+        return body
+    end = found.group(1) if facts.sender_name == facts.vendor else found.group(0)
+    return body[: found.start()] + end + (f"\n{facts.signature}" if facts.signature else "")
+
+
 def render(draft: SlotDraft, facts: DraftFacts, locale: str | None = None) -> RenderedMessage:
     """The message with every slot filled from `facts`, in `locale` (by default the customer's). Raises SlotError, which names the slot."""
     tag = locale or facts.customer.locale
@@ -91,7 +101,7 @@ def render(draft: SlotDraft, facts: DraftFacts, locale: str | None = None) -> Re
         for problem in problems(template, facts, draft.channel):
             raise SlotError(problem.name, problem.reason)
     subject, subject_spans = _fill(" ".join(draft.subject.split()), "subject", facts, tag, draft.channel)
-    body = draft.body.strip("\n")
+    body = _signed(draft.body.strip("\n"), facts, draft.channel)
     text, body_spans = _fill(_plain_links(body, language_of(tag)), "body", facts, tag, draft.channel)
     is_sms = draft.channel == "sms"
     return RenderedMessage(

@@ -127,7 +127,10 @@ POLICIES: tuple[DefaultPolicy, ...] = (
         },
         date(2026, 1, 1), "Rounded by hand, to compare and to order only; nothing is charged by them. Put your own in",
     ),
-    DefaultPolicy("draft.brand", "brand", "Words that messages never use", {"forbidden_words": []}, date(2026, 1, 1), "The vendor's own"),
+    DefaultPolicy(
+        "draft.brand", "brand", "Who signs, and words that messages never use",
+        {"sender_name": "", "signature": "", "do": [], "do_not": [], "forbidden_words": []}, date(2026, 1, 1), "The vendor's own",
+    ),
 )  # fmt: skip
 
 LIMITS: dict[str, int] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from agents.brand_pages import preview
 from agents.churn.pages.urls import urlpatterns as churn_pages
 from agents.prompt_pages import prompts
 from approvals.admin.urls import urlpatterns as approvals_pages
@@ -15,6 +16,7 @@ urlpatterns = [
     *approvals_pages,
     *churn_pages,
     path("prompts/", prompts, name="prompts"),
+    path("brand/", preview, name="brand"),
     path("customers/<str:customer_id>/", customer.customer, name="customer"),
     *api_pages,
     path("proposal/<uuid:proposal_id>/english/", gloss.english, name="english"),

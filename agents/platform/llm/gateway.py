@@ -22,6 +22,7 @@ from agents.platform.llm.provider import preload
 from agents.platform.llm.redaction import PersonalDataRefused, check, mask
 from agents.platform.llm.requests import DraftAnswer, DraftRequest, Judgement
 from agents.platform.prompts import Prompt, PromptValue
+from approvals import brand
 from approvals.contract import Words
 from approvals.drafts.untrusted import as_data, clean
 
@@ -34,6 +35,7 @@ JUDGE_SECONDS = 20.0
 UNTRUSTED_CAP = 1_000
 UNTRUSTED_TEXTS = 8
 INSTRUCTION_CAP = 500
+STYLE_CAP = 800
 
 Value = TypeVar("Value")
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -103,6 +105,13 @@ def _ask_in_turn(
     return None, "", notes
 
 
+def _wishes(request: DraftRequest) -> str:
+    """What a reviewer asked for, then the house style that leads have set; the prompt follows both as far as its rules allow."""
+    asked = mask(clean(request.instruction, INSTRUCTION_CAP), request.never_send)
+    style = mask(clean(brand.current().wishes, STYLE_CAP), request.never_send)
+    return " ".join(part for part in (asked, style) if part)
+
+
 def write_draft(request: DraftRequest) -> DraftAnswer:
     """A message with slots. Raises PromptVariableError when `variables` are not exactly what the prompt declares: the caller's fault, and nothing
     was sent. Everything else ends in an answer; see `notes` and `needs_person`."""
@@ -113,7 +122,7 @@ def write_draft(request: DraftRequest) -> DraftAnswer:
         "stage": request.stage,
         "reason_category": request.reason_category,
         "allowed_slots": tuple(sorted(request.allowed_slots)),
-        "instruction": mask(clean(request.instruction, INSTRUCTION_CAP), request.never_send),
+        "instruction": _wishes(request),
         **request.variables,
     }
     messages = _messages(request.prompt, values, request.untrusted, request.never_send)

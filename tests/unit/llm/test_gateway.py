@@ -307,7 +307,7 @@ def test_a_spent_budget_means_no_call_and_names_the_rule(provider, ask, settings
 
 def test_one_agents_own_limit_stops_only_that_agent(provider, ask):
     provider.behave(says(draft_json()))
-    Limit.objects.create(agent="dunning", key=budget.AGENT_LIMIT_KEY, value=0)
+    Limit.objects.update_or_create(agent="dunning", key=budget.AGENT_LIMIT_KEY, defaults={"value": 0})
     answer = gateway.write_draft(ask())
     assert answer.notes[0] == "The day's model budget of dunning is spent, so no model was asked (model.agent_budget)."
     assert provider.requests == []
