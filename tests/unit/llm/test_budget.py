@@ -113,7 +113,7 @@ def test_calls_of_unknown_cost_count_a_cent_each_and_are_reported_as_unknown(set
 
 @pytest.mark.django_db
 def test_a_refusal_by_the_agents_limit_takes_nothing_from_the_day(settings):
-    Limit.objects.create(agent="dunning", key=budget.AGENT_LIMIT_KEY, value=0)
+    Limit.objects.update_or_create(agent="dunning", key=budget.AGENT_LIMIT_KEY, defaults={"value": 0})
     with pytest.raises(budget.BudgetSpent, match=r"model\.agent_budget"), transaction.atomic():
         budget.reserve("dunning", 5)
     assert not ModelSpend.objects.filter(reserved_micro_usd__gt=0).exists()
