@@ -13,6 +13,7 @@ from approvals.admin.pages import ConsoleRequest, console_page, note_refused, sh
 from approvals.people import Refused
 from billing_ai.console import parked_work
 from billing_ai.console.figures import parked_queries
+from billing_ai.work.models import Leased
 
 _SHOWN = 50
 
@@ -26,6 +27,11 @@ def parked(request: ConsoleRequest) -> HttpResponse:
         "events": list(queries["event"].order_by("-id")[:_SHOWN]),
         "runs": list(queries["run"].order_by("-created_at")[:_SHOWN]),
         "executions": list(queries["execution"].select_related("proposal").order_by("-id")[:_SHOWN]),
+        "told": [
+            (kind, row)
+            for kind, room in parked_work.TOLD.items()
+            for row in room._default_manager.filter(status=Leased.PARKED).order_by("-id")[:_SHOWN]
+        ],
         "may_work": request.user.has_perm("approvals.work_case"),
         "shown": _SHOWN,
     }

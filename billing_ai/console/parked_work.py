@@ -15,8 +15,11 @@ from approvals import transitions
 from approvals.people import Refused, role_of
 from audit.actor import person
 from billing_ai.inbox.models import Event
+from billing_ai.signals.models import ExternalTicket, Incoming, ReplyNote, UsageEvent
 from billing_ai.work import parked
 
+TOLD: dict[str, type[Incoming]] = {"usage": UsageEvent, "ticket": ExternalTicket, "note": ReplyNote}
+"""What other systems told of customers who never turned up. A replay looks for the customer once more; what they told is not corrected here."""
 _ID = re.compile(r"[\w.:@+-]{1,100}")
 """An id of Chargebee's, as people copy it from there."""
 
@@ -28,7 +31,7 @@ def decide(kind: str, pk: str, user: User, what: str, note: str, cause: Mapping[
     and is not corrected: drop it, and a new draft is made.
     """
     role_of(user)
-    if what not in ("replay", "correct", "drop") or (what == "correct" and kind == "execution"):
+    if what not in ("replay", "correct", "drop") or (what == "correct" and kind in ("execution", *TOLD)):
         raise Refused("unknown_order", "Replay it, correct it or drop it.")
     if not note:
         raise Refused("note_needed", "Say why.")
@@ -39,7 +42,7 @@ def decide(kind: str, pk: str, user: User, what: str, note: str, cause: Mapping[
         if row is None:
             raise Refused("not_parked", "This does not exist.")
         try:
-            if what == "correct":
+            if what == "correct" and not isinstance(row, Incoming):
                 columns = _corrected(row, cause or {})
                 changed = parked.correct(row, person(user), note, columns, subject=(kind, pk), trace_id=row.trace_id)
             else:
@@ -69,7 +72,9 @@ def _corrected(row: Event | AgentRun, cause: Mapping[str, str]) -> dict[str, Any
     }
 
 
-def _row(kind: str, pk: str) -> Event | AgentRun | None:
+def _row(kind: str, pk: str) -> Event | AgentRun | Incoming | None:
+    if kind in TOLD and pk.isdigit():
+        return TOLD[kind]._default_manager.filter(pk=int(pk)).first()
     if kind == "event" and pk.isdigit():
         return Event.objects.filter(pk=int(pk)).first()
     if kind == "run":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.test import Client
 from approvals import crm_fields
 from approvals.models import CrmField
 from audit.models import Entry
-from billing_ai.api import changes, tasks, webhooks
+from billing_ai.api import arrivals, changes, tasks, webhooks
 from billing_ai.api.models import ApiClient, ApiToken, WebhookDelivery, WebhookEndpoint
 from billing_ai.kernel import clock
 from billing_ai.signals.models import UsageEvent
@@ -171,6 +172,32 @@ def test_every_list_opens_and_none_shows_a_secret(
     assert ApiToken.objects.get().token_hash not in b"".join(exported).decode()  # type: ignore[arg-type]
     nobody = as_(factories.user("nobody"))
     assert nobody.get("/console/api/apitoken/").status_code == 403
+
+
+def test_what_never_found_its_customer_is_replayed_or_dropped(people: dict[str, User], api: Caller) -> None:
+    # given two events of customers who did not turn up in time
+    event = {"name": "login", "occurred_at": clock.now().isoformat()}
+    api.post("/usage-events", {"events": [{"id": one, "customer": {"id": f"cus_{one}"}, **event} for one in ("late", "never")]})
+    clock.shift(timedelta(hours=73))
+    arrivals.look_again()
+    late, never = UsageEvent.objects.order_by("external_id")
+    assert {late.status, never.status} == {"parked"}
+    worker = as_(people["specialist"])
+    assert "there is still no customer cus_late" in worker.get("/console/parked/").content.decode()
+    # when one turns up after all, and the other is given up
+    customer("cus_late")
+    worker.post(f"/console/parked/usage/{late.pk}/", {"what": "replay", "note": "imported today"})
+    worker.post(f"/console/parked/usage/{never.pk}/", {"what": "drop", "note": "a test account"})
+    clock.shift(clock.offset() + timedelta(seconds=1))
+    arrivals.look_again()
+    late.refresh_from_db()
+    never.refresh_from_db()
+    assert (late.status, late.chargebee_customer_id, never.status) == ("done", "cus_late", "dropped")
+    assert Entry.objects.filter(kind__in=("parked.replayed", "parked.dropped"), actor_label="specialist").count() == 2
+    # and what somebody told cannot be rewritten, nor by whoever may only look
+    as_(people["auditor"]).post(f"/console/parked/usage/{never.pk}/", {"what": "replay", "note": "x"})
+    worker.post(f"/console/parked/usage/{late.pk}/", {"what": "correct", "note": "x", "customer_id": "cus_1"})
+    assert Entry.objects.filter(kind="console.refused").count() == 2
 
 
 def test_a_lead_sends_a_value_into_another_field(people: dict[str, User], settings: Any) -> None:
