@@ -55,6 +55,9 @@ test-faults: install-dev  ## faults on PostgreSQL and Redis of our own, those th
 soak: install-dev  ## traffic under chaos, then our books against the outside (MINUTES=10 SEED=7 BACKEND=postgresql|sqlite)
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),7) --backend $(or $(BACKEND),postgresql)
 
+month: install-dev  ## a simulated month with 5,000 customers, breaches counted from outside (an hour or two; MONTH_CUSTOMERS=)
+	MONTH_CUSTOMERS=$(or $(MONTH_CUSTOMERS),5000) $(BIN)/python -m pytest tests/flows/test_month.py -q -s
+
 evals: install-dev  ## churn on all public tables, the labelled drafts (minutes)
 	$(BIN)/python -m pytest tests/evals
 

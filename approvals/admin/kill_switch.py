@@ -7,9 +7,30 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from approvals.actions import ACTIONS
 from approvals.admin.pages import ConsoleRequest, console_page, note_refused
+from approvals.models import Execution
 from approvals.people import Refused
 from approvals.policy import rollout
+from approvals.policy.rules import EVERYTHING
+
+_MOST_SHOWN = 20
+
+
+def on_the_wire(scope: str) -> list[Execution]:
+    """The calls that had begun before the switch was turned: they finish, and nothing follows them."""
+    begun = Execution.objects.filter(status=Execution.EXECUTING).select_related("proposal").order_by("first_sent_at")
+    return list((begun if scope == EVERYTHING else begun.filter(proposal__agent=scope))[:_MOST_SHOWN])
+
+
+def _said(begun: list[Execution]) -> str:
+    if not begun:
+        return "No call is on the wire."
+    named = "; ".join(
+        f"{ACTIONS[one.action].label if one.action in ACTIONS else one.action}, invoice {one.proposal.chargebee_invoice_id or '–'}"
+        for one in begun
+    )
+    return f"On the wire, and still to finish: {len(begun)}{' or more' if len(begun) == _MOST_SHOWN else ''} ({named})."
 
 
 @console_page
@@ -23,5 +44,7 @@ def switch(request: ConsoleRequest) -> HttpResponse:
         note_refused(request, "kill_switch", scope, "kill_switch", error.code)
         messages.error(request, error.sentence)
     else:
-        messages.success(request, "Nothing goes out any more." if turn_on else "What was approved goes out again.")
+        messages.success(
+            request, f"Nothing goes out any more. {_said(on_the_wire(scope))}" if turn_on else "What was approved goes out again."
+        )
     return HttpResponseRedirect(reverse("admin:index"))

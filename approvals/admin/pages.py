@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.cache import patch_cache_control, patch_vary_headers
@@ -52,9 +53,15 @@ def console_page(view: Callable[Concatenate[ConsoleRequest, P], HttpResponse]) -
 
 def note_refused(request: ConsoleRequest, kind: str, subject: str, order: str, code: str) -> None:
     """Someone tried what they may not do, or what could not be done any more: it changed nothing, and it is written down."""
-    ledger.append(
-        "console.refused", actor=person(request.user), trace_id=new_trace_id(), subject=(kind, subject), data={"order": order, "code": code}
-    )
+    # A transaction of its own: that of what was refused has been rolled back.
+    with transaction.atomic():
+        ledger.append(
+            "console.refused",
+            actor=person(request.user),
+            trace_id=new_trace_id(),
+            subject=(kind, subject),
+            data={"order": order, "code": code},
+        )
 
 
 def wants_fragment(request: HttpRequest) -> bool:
