@@ -36,7 +36,7 @@ def personal(customer: dict[str, Any]) -> set[str]:
 
 def test_nothing_raw_is_kept_after_the_whole_job(world: World) -> None:
     # given a message that was edited and sent, and a comment
-    customer = world.customer("de", gateway="stripe")
+    customer = world.customer("de")
     invoice_id = world.fail(customer, "insufficient_funds")
     world.hear()
     message = world.proposal(invoice_id, "send_message")

@@ -109,7 +109,7 @@ def test_a_segment_by_plan_and_tag_is_tried_made_and_widened(lead: Any) -> None:
         ({"rank": "1001"}, "The rank is between 0 and 1,000."),
         ({"sample_percent": "101"}, "The share is between 0 and 100 percent."),
         ({"amount_max": "-1"}, "The largest amount is a whole number of reference cents."),
-        ({"agent": "nobody"}, "Name the segment, and one of the agents: dunning"),
+        ({"agent": "nobody"}, "Name the segment, and one of the agents: churn, dunning"),
         ({"segment": "everyone"}, "This agent has a segment of that name already."),
     ],
 )
