@@ -268,3 +268,47 @@ def test_the_wish_for_another_draft_runs_about_the_customer_again(chargebee: Any
     redraft_wanted.send(sender=Proposal, proposal=Proposal.objects.get(), instruction="Shorter, please.")
     run = AgentRun.objects.get(cause_type="redraft")
     assert (run.subject_kind, run.subject_id, run.instruction) == ("customer", "cus_1", "Shorter, please.")
+
+
+def test_the_approved_message_is_looked_at_again_and_goes_out_without_a_page_to_pay(
+    chargebee: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from approvals import transitions
+    from approvals.actions.send_message import ACTION
+    from billing_ai.facts.queries import facts_hash
+    from billing_ai.integrations.chargebee import writes
+    from tests.factories import user
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("a page was made")
+
+    monkeypatch.setattr(writes, "create_collect_now_page", refused)
+    monkeypatch.setattr(writes, "create_update_payment_method_page", refused)
+    phase("assist")
+    customer("cus_1", failed=2)
+    chargebee.customers["cus_1"] = {
+        "id": "cus_1",
+        "first_name": "Ada",
+        "company": "Engines Ltd",
+        "email": "ada@example.com",
+        "locale": "de",
+    }
+    run_agent("cus_1", "ev_1")
+    ChurnHistory.objects.update(p90=0.02, scored_at=NOW - timedelta(days=30))
+    run_agent("cus_1", "ev_2")
+    proposal = Proposal.objects.select_related("current", "case").get()
+    assert proposal.current is not None
+    # given a person's approval of exactly this text and these facts
+    transitions.approve(proposal.pk, user("specialist"), content_hash=proposal.current.content_hash, facts_hash=facts_hash("", "cus_1"))
+    proposal.refresh_from_db()
+    # then the second look has nothing against it, and the frozen message names the customer and no invoice
+    look = ACTION.look_again(proposal, proposal.current)
+    assert [check for check in look.checks if check.outcome == "deny"] == []
+    request = ACTION.freeze(proposal, proposal.current, look, "key")
+    assert request.values["hosted_page_ids"] == []
+    assert request.sealed is not None
+    assert request.sealed["to"] == "ada@example.com"
+    assert request.sealed["text"].startswith("Guten Tag")
+    # when the customer is gone meanwhile, it is stopped
+    chargebee.customers["cus_1"]["deleted"] = True
+    assert "look.customer_gone" in [check.rule for check in ACTION.look_again(proposal, proposal.current).checks]

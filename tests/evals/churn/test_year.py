@@ -123,5 +123,6 @@ def test_scores_of_a_year_against_the_truth() -> None:
     print(json.dumps(results, indent=1))
     clock.shift(timedelta())
     assert results["model"]["auc"] >= results["scorecard"]["auc"] - 0.02
-    assert results["model"]["auc"] >= 0.7
+    # of what the simulator's own chance sorts better than a coin, the model has most
+    assert results["model"]["auc"] - 0.5 >= 0.6 * (results["best_possible_auc"] - 0.5)
     assert results["model"]["ece"] <= 0.04
