@@ -110,6 +110,14 @@ def take_all(page: Page) -> None:
     page.wait_for_selector("[data-page=case]")
     take("case")
     take("case-whole", full=True)
+    if page.locator("[data-gloss]").count():
+        page.keyboard.press("g")
+        page.wait_for_selector("[data-gloss-text] p")
+        take("english")
+        page.keyboard.press("g")
+    page.keyboard.press("c")
+    take("call")
+    page.keyboard.press("Escape")
     if page.locator("[data-edit]").count():
         page.keyboard.press("e")
         page.wait_for_selector("[data-findings] li")
