@@ -207,3 +207,9 @@ def test_names_are_only_for_those_who_may_see_them(chargebee: Any, as_user: Any)
     assert "Greta" not in page
     assert "Your role does not see names and addresses." in page
     assert as_user(factories.user("auditor", "second")).post("/console/queue/find/", {"who": "Unver"}).status_code == 403
+
+
+def test_every_order_on_a_case_has_a_row_in_the_matrix() -> None:
+    from approvals.admin.acting import ACTS
+
+    assert set(ACTS) <= set(ACTIONS)
