@@ -145,11 +145,8 @@ def _left_in_peace(customer_id: str) -> set[str]:
     from approvals.models import Case
 
     held = Q(status__in=(Case.DISPUTED, Case.PROMISED)) | Q(snoozed_until__gt=clock.now())
-    cases = Case.objects.filter(held, chargebee_customer_id=customer_id, status__in=Case.ACTIVE).values_list(
-        "chargebee_invoice_id", flat=True
-    )
-    disputed = facts.Invoice.objects.filter(chargebee_customer_id=customer_id, has_dispute=True).values_list("pk", flat=True)
-    return set(cases.union(disputed, all=True))
+    cases = Case.objects.filter(held, chargebee_customer_id=customer_id, status__in=Case.ACTIVE)
+    return set(cases.values_list("chargebee_invoice_id", flat=True))
 
 
 def _card(customer: LiveCustomer) -> PaymentSource | None:

@@ -160,7 +160,7 @@ def dispute(case_id: UUID, user: User, code: str, note: str) -> Case:
     def change(case: Case) -> None:
         if case.status == Case.DISPUTED:
             raise Refused("already_disputed", "The case is in dispute already.")
-        _set(case, status=Case.DISPUTED)
+        _set(case, status=Case.DISPUTED, disputed_at=clock.now())
         stop_open(case, person(user), f"disputed: {DISPUTE_CODES[code]}", user=user)
         step = f"dispute:{clock.now():%Y%m%d%H%M%S}"
         order(case, "pause_dunning", step, {"days": 60}, person(user), user, "the invoice is disputed", agent="person")

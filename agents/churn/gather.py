@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agents.churn.models import ChurnScore, ValueChange
 from agents.churn.signals import FIELDS, NEVER, FloatArray
-from approvals.models import Contact
+from approvals.models import Case, Contact
 from approvals.policy import rules
 from approvals.policy.reference import KEY as RATES
 from billing_ai.facts.models import Customer, Invoice, PaymentSource, Subscription, Transaction
@@ -298,11 +298,7 @@ class _Batch:
         since = today - timedelta(days=90)
         late = Q(paid_at__isnull=False, paid_at__date__gt=F("due_on")) | Q(paid_at__isnull=True, due_on__lt=today, status__in=_OWED)
         self._count("late_payments_90d", Invoice, late & Q(is_deleted=False, due_on__gt=since, due_on__lte=today))
-        self._count(
-            "disputes_180d",
-            Invoice,
-            Q(has_dispute=True, is_deleted=False, issued_on__gt=today - timedelta(days=180), issued_on__lte=today),
-        )
+        self._count("disputes_180d", Case, Q(disputed_at__gt=self.as_of - timedelta(days=180), disputed_at__lte=self.as_of))
 
     def _contacts(self) -> None:
         since = Q(at__gt=self.as_of - timedelta(days=90), at__lte=self.as_of)

@@ -158,7 +158,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "disputes",
         "disputes in 180 days",
-        "facts: chargebacks and disputes",
+        "cases: what the customer disputed",
         "billing",
         "disputes in 180 days",
         "{:g}",

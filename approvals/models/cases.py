@@ -50,6 +50,7 @@ class Case(models.Model):
     escalated_to_lead = models.BooleanField(default=False)
     deadline_at = models.DateTimeField(null=True, blank=True)
     snoozed_until = models.DateTimeField(null=True, blank=True)
+    disputed_at = models.DateTimeField(null=True, blank=True, help_text="when the customer disputed it last; kept once it is settled")
     broken_promise = models.BooleanField(default=False)
     next_action = models.CharField(max_length=200, blank=True, default="")
     waiting_count = models.PositiveSmallIntegerField(default=0, help_text="proposals that wait for a person")

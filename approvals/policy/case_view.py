@@ -17,7 +17,7 @@ from approvals.policy.contact_rules import NOT_COUNTED, ContactFacts, Said, Supp
 from approvals.policy.limits import Counts
 from approvals.policy.quiet_hours import possible_zones
 from approvals.policy.retry_rules import Attempt
-from billing_ai.facts.models import Customer, Invoice, PaymentSource
+from billing_ai.facts.models import Customer, PaymentSource
 from billing_ai.tables.one_statement import fetch
 
 LOOK_BACK = timedelta(days=181)
@@ -139,7 +139,6 @@ def _view(
 
 
 def _customer(customer_id: str, invoice_id: str) -> QuerySet[Any, Any]:
-    invoices = Invoice.objects.filter(chargebee_customer_id=OuterRef("pk"), has_dispute=True, is_deleted=False)
     cases = Case.objects.filter(chargebee_customer_id=OuterRef("pk"), status=Case.DISPUTED)
     promises = Promise.objects.filter(case__chargebee_customer_id=OuterRef("pk"), status=Promise.OPEN)
     this = Q(chargebee_invoice_id=invoice_id)
@@ -153,8 +152,6 @@ def _customer(customer_id: str, invoice_id: str) -> QuerySet[Any, Any]:
     return (
         Customer.objects.filter(pk=customer_id)
         .annotate(
-            disputes_this=Exists(invoices.filter(this)),
-            disputes_any=Exists(invoices),
             case_this=Exists(cases.filter(this)),
             case_any=Exists(cases),
             promise_this=Exists(promises.filter(case__chargebee_invoice_id=invoice_id)),
@@ -164,7 +161,7 @@ def _customer(customer_id: str, invoice_id: str) -> QuerySet[Any, Any]:
         )
         .values(
             "is_deleted", "country", "time_zone", "phone_country", "has_email", "has_phone", "email_consent", "sms_consent", "tags",
-            "disputes_this", "disputes_any", "case_this", "case_any", "promise_this", "promise_any", "snoozed", "source",
+            "case_this", "case_any", "promise_this", "promise_any", "snoozed", "source",
         )
     )  # fmt: skip
 
@@ -187,7 +184,7 @@ def _contact_facts(invoice_id: str, row: Mapping[str, Any] | None, events: list[
         suppressed=tuple(Suppressed(b, a, date.fromisoformat(c) if c else None) for what, a, b, c, _ in events if what == "suppressed"),
         said=tuple(Said(at, a, b, c) for what, a, b, c, at in events if what == "said"),
         in_flight=sum(1 for what, *_ in events if what == "flight"),
-        dispute=_which(row["disputes_this"] or row["case_this"], row["disputes_any"] or row["case_any"], whole),
+        dispute=_which(row["case_this"], row["case_any"], whole),
         promise=_which(row["promise_this"], row["promise_any"], whole),
         snoozed_until=row["snoozed"],
     )

@@ -84,7 +84,6 @@ class Invoice(Fact):
     dunning_status = models.CharField(max_length=30, blank=True, default="")
     dunning_attempts = models.IntegerField(default=0)
     next_native_retry_at = models.DateTimeField(null=True)
-    has_dispute = models.BooleanField(default=False)
 
     class Meta:
         indexes = [models.Index(fields=["chargebee_customer_id", "status"], name="invoice_by_customer")]

@@ -54,7 +54,6 @@ def hash_of_facts(invoice: Invoice | None, customer: Customer | None) -> str:
                 invoice.currency,
                 invoice.amount_due_minor,
                 str(invoice.due_on),
-                invoice.has_dispute,
                 invoice.is_deleted,
             ]
             if invoice

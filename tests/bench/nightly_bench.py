@@ -39,9 +39,9 @@ def _fill(customers: int) -> None:
         " network, funding, expires_on, issuing_country, instrument_hash) SELECT 'p' || i, 'c' || lpad(i::text, 8, '0'), 0, now(), false, 'card',"
         " 'valid', 'visa', 'credit', current_date + (hashint4(i) & 1023), 'US', '' FROM generate_series(1, {n}) i",
         "INSERT INTO facts_invoice (chargebee_invoice_id, chargebee_customer_id, resource_version, fetched_at, is_deleted, subscription_ids, status, currency,"
-        " total_minor, amount_due_minor, amount_paid_minor, issued_on, due_on, paid_at, dunning_status, dunning_attempts, has_dispute)"
+        " total_minor, amount_due_minor, amount_paid_minor, issued_on, due_on, paid_at, dunning_status, dunning_attempts)"
         " SELECT 'i' || i || '_' || k, 'c' || lpad(i::text, 8, '0'), 0, now(), false, '[]', 'paid', 'USD', 1000, 0, 1000, current_date - k * 30,"
-        " current_date - k * 30, now() - k * interval '30 days' + (hashint4(i + k) & 3) * interval '1 day', '', 0, false"
+        " current_date - k * 30, now() - k * interval '30 days' + (hashint4(i + k) & 3) * interval '1 day', '', 0"
         " FROM generate_series(1, {n}) i, generate_series(0, 2) k",
         "INSERT INTO facts_transaction (chargebee_transaction_id, chargebee_customer_id, resource_version, fetched_at, is_deleted, invoice_ids, kind, status,"
         " amount_minor, currency, happened_at, gateway, gateway_account_id, payment_method, initiator, decline_code, network_code, advice_code,"

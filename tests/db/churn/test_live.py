@@ -15,7 +15,7 @@ from agents.churn.gather import gather, sources
 from agents.churn.models import ChurnHistory, ChurnScore, ChurnSetting, Departure, Intervention, ValueChange
 from agents.churn.scoring import current
 from agents.models import AgentRun
-from approvals import case_facts
+from approvals import case_facts, case_transitions
 from approvals.models import Case, Proposal
 from approvals.revisions import read_words, render_and_verify
 from approvals.signals import redraft_wanted
@@ -24,6 +24,7 @@ from billing_ai.facts.models import Customer
 from billing_ai.kernel import clock
 from billing_ai.signals.heard import heard
 from billing_ai.signals.models import UsageEvent
+from tests import factories
 from tests.db.churn.conftest import NOW, customer, failed_payment, phase, run_agent, subscription
 
 
@@ -312,3 +313,16 @@ def test_the_approved_message_is_looked_at_again_and_goes_out_without_a_page_to_
     # when the customer is gone meanwhile, it is stopped
     chargebee.customers["cus_1"]["deleted"] = True
     assert "look.customer_gone" in [check.rule for check in ACTION.look_again(proposal, proposal.current).checks]
+
+
+def test_a_dispute_counts_as_a_signal_for_half_a_year_and_after_it_is_settled() -> None:
+    customer("cus_dispute")
+    case = factories.case(customer_id="cus_dispute", words=None)
+    person = factories.user("specialist")
+    case_transitions.dispute(case.pk, person, "amount", "They ordered fewer seats.")
+    case_transitions.settle_dispute(case.pk, person, "Agreed on the phone.")
+    found = [
+        gather(["cus_dispute"], at, sources(at)).columns["disputes_180d"].tolist()
+        for at in (clock.now(), clock.now() + timedelta(days=179), clock.now() + timedelta(days=181))
+    ]
+    assert found == [[1.0], [1.0], [0.0]]
