@@ -7,7 +7,7 @@ from datetime import datetime
 
 from approvals import case_facts
 from approvals.actions.contract import Absent, Done, Look, Request, Settled, StillGoing
-from approvals.actions.second_look import look_at_invoice
+from approvals.actions.second_look import look_at_customer, look_at_invoice
 from approvals.drafts.locales import date_text, money_text
 from approvals.models import Execution, Proposal, Revision
 from billing_ai.facts import queries
@@ -29,7 +29,7 @@ class CreateTicket:
 
     def look_again(self, proposal: Proposal, revision: Revision) -> Look:
         """The case may be settled meanwhile; then no ticket is needed."""
-        checks, _ = look_at_invoice(proposal)
+        checks = look_at_invoice(proposal)[0] if proposal.chargebee_invoice_id else look_at_customer(proposal)
         checks = [check for check in checks if check.rule not in ("look.disputed", "look.promised", "look.amount_changed")]
         if any(check.outcome == "deny" for check in checks):
             return Look(tuple(checks))
@@ -39,20 +39,18 @@ class CreateTicket:
         """The summary, written from facts only."""
         live: case_facts.CaseFacts = look.live
         case = proposal.case
-        tries = queries.payments(proposal.chargebee_customer_id)
-        failed = [one for one in tries if proposal.chargebee_invoice_id in one.invoice_ids and one.status == "failure"]
+        about = _about_the_invoice(proposal, live) if live.invoice is not None else [f"What it is about: {case.headline}"]
         lines = [
             f"Customer {live.customer.id}{f', tier {case.tier}' if case.tier else ''}{f', {case.country}' if case.country else ''}",
-            f"Invoice {proposal.chargebee_invoice_id}: {money_text(live.draft.invoice.amount_due, 'en')} due since {date_text(live.draft.invoice.due_date, 'en')}",
-            f"Why it failed: {case.category.replace('_', ' ') or 'unknown'}; {len(failed)} failed attempts",
-            f"Likelihood that it comes in: {case.likelihood_bp / 100:.0f} %",
+            *about,
             *(f"- {reason['sentence']}" for reason in case.reasons[:8]),
-            f"Other open invoices: {len(live.draft.other_invoices)}",
+            *([f"Other open invoices: {len(live.draft.other_invoices)}"] if live.invoice is not None else []),
             f"Suggested next step: {case.next_action or 'speak with the customer'}",
         ]
+        subject = f"Payment failed: invoice {live.invoice.id}" if live.invoice is not None else f"Customer {live.customer.id} needs a look"
         return Request(
-            values={"priority": str(revision.payload.get("priority", "normal")), "customer_id": live.customer.id},
-            sealed={"subject": f"Payment failed: invoice {proposal.chargebee_invoice_id}", "body": "\n".join(lines)},
+            values={"priority": str(revision.payload.get("priority", "normal")), "customer_id": live.customer.id, "kind": case.kind},
+            sealed={"subject": subject, "body": "\n".join(lines)},
         )
 
     def act(self, request: Request, *, key: str) -> Done:
@@ -63,7 +61,7 @@ class CreateTicket:
             body=sealed["body"],
             customer_id=request.values["customer_id"],
             priority=request.values["priority"],
-            tags=("dunning",),
+            tags=(request.values.get("kind", "dunning"),),
         )
         receipt = registry.helpdesk().create_ticket(ticket, key=key)
         return Done(receipt.reference, {"url": receipt.url})
@@ -74,6 +72,17 @@ class CreateTicket:
         if isinstance(found, ports.Found):
             return Done(found.receipt.reference)
         return StillGoing() if isinstance(found, ports.InProgress) else Absent(may_repeat=True)
+
+
+def _about_the_invoice(proposal: Proposal, live: case_facts.CaseFacts) -> list[str]:
+    case, due = proposal.case, live.draft.invoice
+    tries = queries.payments(proposal.chargebee_customer_id)
+    failed = [one for one in tries if proposal.chargebee_invoice_id in one.invoice_ids and one.status == "failure"]
+    return [
+        f"Invoice {proposal.chargebee_invoice_id}: {money_text(due.amount_due, 'en')} due since {date_text(due.due_date, 'en')}",
+        f"Why it failed: {case.category.replace('_', ' ') or 'unknown'}; {len(failed)} failed attempts",
+        f"Likelihood that it comes in: {case.likelihood_bp / 100:.0f} %",
+    ]
 
 
 ACTION = CreateTicket()

@@ -8,7 +8,8 @@ import pytest
 
 from agents.dunning import decide
 from approvals import case_transitions
-from approvals.models import Contact, Proposal
+from approvals.models import Case, Contact, Proposal
+from billing_ai.facts import sync
 from billing_ai.facts.models import Subscription
 from billing_ai.integrations.chargebee import reads
 from billing_ai.kernel import clock
@@ -50,6 +51,20 @@ def test_an_escalation_opens_one_ticket_with_the_case_in_it(world: World) -> Non
     tickets = [ticket for ticket in world.site.get("/control/tickets")["tickets"] if invoice_id in str(ticket)]
     assert len(tickets) == 1
     assert "insufficient funds" in str(tickets[0])
+    assert Proposal.objects.get(case=case, action="create_ticket").status == "done"
+
+
+def test_a_case_about_no_invoice_can_be_escalated_too(world: World) -> None:
+    customer = world.customer()
+    sync.refresh(customer["id"], [])
+    case = Case.objects.create(
+        kind="churn", agent="churn", chargebee_customer_id=customer["id"], currency="EUR", amount_due_minor=120_000, trace_id="1" * 32,
+        headline="The risk of leaving has risen.", reasons=[{"code": "use", "sentence": "Used half as much as before.", "weight": 0.4, "fact": ""}],
+    )  # fmt: skip
+    case_transitions.escalate(case.pk, world.people["specialist"], "helpdesk", "They asked for a call.")
+    world.act()
+    (ticket,) = [one for one in world.site.get("/control/tickets")["tickets"] if customer["id"] in str(one)]
+    assert "Used half as much as before." in str(ticket)
     assert Proposal.objects.get(case=case, action="create_ticket").status == "done"
 
 
