@@ -165,3 +165,12 @@ def test_figures_follow_the_readers_own_locale_and_zone(chargebee: Any, as_user:
     page = english.get("/console/queue/").content.decode()
     assert "€1,234.56" in page
     assert "12:00" in page
+
+
+def test_a_headline_is_shown_to_the_letter_and_a_case_without_one_by_its_kind(chargebee: Any, as_user: Any) -> None:
+    case = factories.case(chargebee, headline="The card has expired. A customer for 2.5 years.")
+    without = factories.case(chargebee, headline="")
+    client = as_user(factories.user("specialist"))
+    for path in ("/console/queue/", f"/console/case/{case.pk}/"):
+        assert ">The card has expired. A customer for 2.5 years.<" in client.get(path).content.decode()
+    assert ">Dunning</h2>" in client.get(f"/console/case/{without.pk}/").content.decode()
