@@ -11,6 +11,7 @@ from django.db import connection
 from approvals import transitions
 from tests.flows.conftest import World
 
+MASKED = re.compile(r"[*•x]{4,}[ -]?\d{4}\b")
 RAW = ("masked_number", "masked_card_number", "last4", '"iin"', "billing_address", "line1", "first_name", "last_name", "api_version")
 """Keys of Chargebee's own objects: one of them in a table means that a payload was kept."""
 ADDRESS = re.compile(r"(?<![<\w.+-])[\w.+-]+@[\w-]+\.[a-z]{2,}")
@@ -61,5 +62,6 @@ def test_nothing_raw_is_kept_after_the_whole_job(world: World) -> None:
     # then nothing of the customer's is there in the clear, nor a piece of a payload
     assert {(table, word) for table, value in values for word in (*words, *RAW) if word in value} == set()
     assert {(table, value[:80]) for table, value in values if ADDRESS.search(value)} == set()
+    assert [(table, value[:80]) for table, value in values if MASKED.search(value)] == []
     # and the same look does find what is kept
     assert any(invoice_id in value for _, value in values)

@@ -22,7 +22,7 @@ ROUTING, RUNNING = 13, 63
 
 def spent(world: World) -> tuple[int, int]:
     """Statements of routing and of running one failed payment of a new customer."""
-    customer = world.customer()
+    customer = world.customer(gateway="stripe")
     world.fail(customer, "insufficient_funds")
     for envelope in reads.list_events(occurred_after=world.started - timedelta(minutes=1)):
         if envelope.customer_id == customer["id"] and envelope.event_type == "payment_failed":
