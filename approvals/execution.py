@@ -132,7 +132,10 @@ def _begin(execution: Execution, request: Request) -> int | None:
             slot = retry_ledger.reserve(held)
             if isinstance(slot, Check):
                 limits.give_back(held)
-                _stop_locked(held, proposal, slot)
+                if slot.outcome == "wait":  # taken by another charge since the gate looked
+                    _wait(held, slot)
+                else:
+                    _stop_locked(held, proposal, slot)
                 return None
         now = clock.now()
         held.status, held.first_sent_at = Execution.EXECUTING, held.first_sent_at or now

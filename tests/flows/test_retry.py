@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from approvals import case_transitions, companions, transitions
 from approvals import execution as executing
-from approvals.models import Execution, KillSwitch, Outcome, Proposal
+from approvals.actions import collect_payment
+from approvals.models import CollectionAttempt, Execution, KillSwitch, Outcome, Proposal
 from billing_ai.integrations.chargebee import reads
 from billing_ai.kernel import clock
 from tests.flows.conftest import World
@@ -42,6 +46,42 @@ def test_a_retry_waits_for_its_time_then_collects_and_is_credited(world: World) 
     case = world.case(invoice_id)
     assert case.status == "recovered"
     assert Outcome.objects.get(case=case).credited_to == "retry"
+
+
+def test_a_slot_that_is_taken_in_the_last_moment_makes_the_charge_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given an approved charge whose time has come
+    customer = world.customer(gateway="stripe")
+    invoice_id = world.fail(customer, "insufficient_funds")
+    world.hear()
+    retry = world.approve(world.proposal(invoice_id, "collect_payment"))
+    world.act()
+    assert retry.not_before is not None
+    world.site.post("/control/clock", to=int(retry.not_before.timestamp()) + 60)
+    world.sync_clock()
+    # when other charges of the same card fill the window after the gate has looked and before the slot is taken
+    freeze = collect_payment.CollectPayment.freeze
+
+    def meanwhile(*args: Any) -> Any:
+        known = CollectionAttempt.objects.filter(chargebee_customer_id=customer["id"]).latest("happened_at")
+        for number in range(40):
+            known.pk, known.chargebee_transaction_id, known.happened_at = (
+                None,
+                f"txn_{number}",
+                clock.now() - timedelta(days=29, hours=-number),
+            )
+            known.save(force_insert=True)
+        return freeze(*args)
+
+    monkeypatch.setattr(collect_payment.CollectPayment, "freeze", meanwhile)
+    world.act()
+    # then nothing was charged, and it waits for the next free slot under the same approval
+    assert collects(world, invoice_id) == []
+    held = Execution.objects.get(proposal=retry)
+    assert (held.status, held.first_sent_at) == ("waiting", None)
+    assert held.not_before > clock.now() + timedelta(hours=1)
+    assert held.reason.startswith("retry.window")
+    retry.refresh_from_db()
+    assert retry.status == "approved"
 
 
 def test_a_hard_decline_is_never_retried(world: World) -> None:

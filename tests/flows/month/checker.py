@@ -83,7 +83,13 @@ class Seen:
     messages: list[Message] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    """`owner` gives the customer of each invoice."""
+    numbers: dict[str, str] = field(default_factory=dict)
+    """`owner` gives the customer of each invoice, `numbers` the phone number of each customer."""
+
+    def at_number_of(self, customer: str) -> frozenset[str]:
+        """Who has the same phone number: whom a text message to it was meant for cannot be seen from outside."""
+        number = self.numbers.get(customer)
+        return frozenset({customer, *(one for one, held in self.numbers.items() if number and held == number)})
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ def _answers(seen: Seen, words: list[Said]) -> list[Message]:
             after = [
                 message
                 for message in seen.messages
-                if (message.customer, message.channel) == (word.customer, "sms") and message.at >= word.since
+                if message.customer in seen.at_number_of(word.customer) and message.channel == "sms" and message.at >= word.since
             ]
             answers += [message for message in after[:1] if message.at - word.since <= timedelta(minutes=5)]
     return answers
@@ -183,7 +189,7 @@ def _confirmations(seen: Seen, words: list[Said]) -> list[Breach]:
         for word in words
         if word.what == "opt out"
         and word.channel == "sms"
-        and word.customer not in confirmed
+        and not seen.at_number_of(word.customer) & confirmed
         and not any(one.since <= word.since and (one.until is None or word.since < one.until) for one in stopped)
     ]
 

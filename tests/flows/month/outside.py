@@ -31,6 +31,7 @@ def look(site: RunningSimulator, since: datetime) -> Seen:
         seen.places[customer["id"]] = Place(country, (zone,) if zone else _ZONES.get(country, ()))
         by_mail[customer["email"].lower()] = customer["id"]
         by_phone[customer.get("phone", "")] = customer["id"]
+        seen.numbers[customer["id"]] = customer.get("phone", "")
     for mail in site.get("/control/mail", limit=ALL)["mail"]:
         words = f"{mail['subject']} {mail['text']}"
         seen.messages.append(Message(_at(mail["at"]), "email", by_mail[mail["to"]], _plain(words)))
