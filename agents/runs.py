@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -108,6 +108,12 @@ def start_redraft(sender: type[Proposal], proposal: Proposal, instruction: str, 
 def erase(customer_id: str) -> None:
     """Blank what a person asked for about this customer: it may name them. Called when the customer is erased."""
     AgentRun.objects.filter(chargebee_customer_id=customer_id).exclude(instruction="").update(instruction="erased")
+
+
+def drop_instructions(customer_ids: Collection[str], before: datetime) -> None:
+    """Blank what a person asked for about these customers in runs that ended before that time. Called when words are kept no longer."""
+    ended = AgentRun.objects.filter(chargebee_customer_id__in=customer_ids, created_at__lt=before, finished_at__lt=before)
+    ended.exclude(instruction="").update(instruction="kept no longer")
 
 
 def _start(rows: list[AgentRun]) -> int:

@@ -257,6 +257,8 @@ def _change(
         case = states.lock_case(case_id)
         if case.status not in Case.ACTIVE and note_kind == "note" and kind not in ("case.note_written", "case.tagged"):
             raise Refused("case_closed", f"The case is {case.status} and can no longer be changed.")
+        if case.words_dropped_at is not None:
+            raise Refused("kept_no_longer", "The case was closed so long ago that words about it are kept no longer: write nothing on it.")
         change(case)
         case.updated_at = clock.now()
         case._history_user = user  # type: ignore[attr-defined]  # simple-history reads it from the instance

@@ -1,6 +1,6 @@
 """What an evidence pack tells of a case: drafts and what people changed in them, findings, decisions, calls, outcomes, promises.
 
-Words are unsealed for the pack and read "erased" once the customer's key is gone. Addresses and the text as it was sent stay sealed; the
+Words are unsealed for the pack; they read "erased" once the customer's key is gone and "kept no longer" once their time is over. Addresses and the text as it was sent stay sealed; the
 pack holds the hash of that text, against which a copy that a customer shows can be held.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from approvals.models import Case, Decision, Execution, Outcome, Promise, Proposal, Revision
+from approvals.retention import KEPT_NO_LONGER
 from approvals.revisions import read_words
 from audit import seal
 
@@ -33,7 +34,7 @@ def tell(case_id: UUID) -> Mapping[str, Any]:
     proposals = case.proposals.select_related("execution").prefetch_related(
         "revisions__author", "decisions__by", "decisions__revision", "execution__attempts"
     )
-    is_erased = seal.is_erased(case.chargebee_customer_id)
+    gone = ERASED if seal.is_erased(case.chargebee_customer_id) else KEPT_NO_LONGER if case.words_dropped_at else ""
     return {
         "case": {
             "customer": case.chargebee_customer_id,
@@ -41,26 +42,27 @@ def tell(case_id: UUID) -> Mapping[str, Any]:
             "status": case.status,
             "opened_at": case.opened_at,
             "closed_at": case.closed_at,
+            "words_dropped_at": case.words_dropped_at,
             "amount_due": _money(case.amount_due_minor, case.currency),
             "recovered": _money(case.recovered_minor, case.currency),
             "category": case.category,
             "likelihood_percent": case.likelihood_bp / 100,
             "reasons": [reason.get("sentence", "") for reason in case.reasons],
         },
-        "proposals": [_proposal(proposal, is_erased) for proposal in proposals.order_by("created_at", "pk")],
+        "proposals": [_proposal(proposal, gone) for proposal in proposals.order_by("created_at", "pk")],
         "promises": [_promise(promise) for promise in case.promises.select_related("taken_by").order_by("taken_at")],
         "outcomes": [_outcome(outcome) for outcome in case.outcomes.order_by("happened_at")],
     }
 
 
-def _proposal(proposal: Proposal, is_erased: bool) -> dict[str, Any]:
+def _proposal(proposal: Proposal, gone: str) -> dict[str, Any]:
     execution = getattr(proposal, "execution", None)
     return {
         "id": proposal.pk,
         "action": proposal.action,
         "step": proposal.step,
         "status": proposal.status,
-        "status_reason": _free_text(proposal.status_reason, is_erased),
+        "status_reason": _free_text(proposal.status_reason, gone),
         "proposed_at": proposal.created_at,
         "words_by": proposal.model,
         "prompt_hash": proposal.prompt_hash,
@@ -72,8 +74,8 @@ def _proposal(proposal: Proposal, is_erased: bool) -> dict[str, Any]:
             if check.get("outcome") != "allow"
         ],
         "revisions": _revisions(proposal),
-        "decisions": [_decision(one, is_erased) for one in sorted(proposal.decisions.all(), key=lambda one: (one.at, one.pk))],
-        "execution": _execution(execution, is_erased) if execution is not None else None,
+        "decisions": [_decision(one, gone) for one in sorted(proposal.decisions.all(), key=lambda one: (one.at, one.pk))],
+        "execution": _execution(execution, gone) if execution is not None else None,
     }
 
 
@@ -102,6 +104,8 @@ def _revisions(proposal: Proposal) -> list[dict[str, Any]]:
 def _words(revision: Revision) -> tuple[Words | None, Any]:
     try:
         words = read_words(revision)
+    except seal.KeptNoLonger:
+        return None, KEPT_NO_LONGER
     except seal.Erased:
         return None, ERASED
     if words is None:
@@ -120,7 +124,7 @@ def differences(before: str, after: str) -> list[dict[str, str]]:
     ]
 
 
-def _decision(decision: Decision, is_erased: bool) -> dict[str, Any]:
+def _decision(decision: Decision, gone: str) -> dict[str, Any]:
     return {
         "kind": decision.kind,
         "by": _name(decision.by) or decision.by_policy,
@@ -130,20 +134,20 @@ def _decision(decision: Decision, is_erased: bool) -> dict[str, Any]:
         "content_hash_seen": decision.content_hash,
         "facts_hash_seen": decision.facts_hash,
         "reason": decision.reason_code,
-        "note": _free_text(decision.note, is_erased),
+        "note": _free_text(decision.note, gone),
     }
 
 
-def _execution(execution: Execution, is_erased: bool) -> dict[str, Any]:
+def _execution(execution: Execution, gone: str) -> dict[str, Any]:
     return {
         "status": execution.status,
         "idempotency_key": execution.idempotency_key,
         "request": execution.request,
-        "sealed_part": (ERASED if is_erased else "kept sealed") if execution.sealed_request is not None else "none",
+        "sealed_part": (gone or "kept sealed") if execution.sealed_request is not None else "none",
         "first_sent_at": execution.first_sent_at,
         "finished_at": execution.finished_at,
         "settled_by": execution.settled_by,
-        "reason": _free_text(execution.reason, is_erased),
+        "reason": _free_text(execution.reason, gone),
         "result": _redacted(execution.result),
         "attempts": [
             {
@@ -190,9 +194,9 @@ def _redacted(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value if key in _KEPT_OF_A_CALL else "withheld" for key, value in answer.items()}
 
 
-def _free_text(text: str, is_erased: bool) -> str:
-    """A colleague's own words may name the customer, so they go with the customer's key."""
-    return ERASED if text and is_erased else text
+def _free_text(text: str, gone: str) -> str:
+    """A colleague's own words may name the customer, so they go with the customer's. `gone` says how those went; empty while they are there."""
+    return gone if text and gone else text
 
 
 def _money(minor: int, currency: str) -> dict[str, Any]:

@@ -315,8 +315,12 @@ def attempts_on(case: Case) -> list[CollectionAttempt]:
 def _notes(notes: list[Note], opened: seal.Opened) -> list[tuple[Note, str]]:
     found = []
     for note in notes:
+        sealed = bytes(note.sealed_text)
+        if sealed == seal.DROPPED:
+            found.append((note, "(kept no longer)"))
+            continue
         try:
-            found.append((note, opened.unseal(bytes(note.sealed_text))))
+            found.append((note, opened.unseal(sealed)))
         except seal.Erased:
             found.append((note, "(erased)"))
     return found

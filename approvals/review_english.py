@@ -14,7 +14,7 @@ from approvals.models import Proposal
 from approvals.people import Refused
 from approvals.review import live_facts
 from approvals.revisions import read_words
-from audit.seal import Erased
+from audit.seal import Erased, KeptNoLonger
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -37,6 +37,8 @@ def foreign_words(proposal_id: UUID, user: User) -> Foreign:
         raise Refused("no_such_proposal", "This proposal does not exist.")
     try:
         words = read_words(proposal.current)
+    except KeptNoLonger as error:
+        raise Refused("kept_no_longer", "The words of this case are kept no longer.") from error
     except Erased as error:
         raise Refused("erased", "The words were erased with the customer.") from error
     if words is None:

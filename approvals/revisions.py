@@ -51,13 +51,15 @@ def hash_of(payload: Mapping[str, Any], words: Words | None) -> str:
 
 
 def read_words(revision: Revision, opened: seal.Opened | None = None) -> Words | None:
-    """The slot text of a revision; None for an action without words. Raises seal.Erased when the customer was erased.
+    """The slot text of a revision; None for an action without words. Raises seal.Erased when the customer was erased or the text is kept no longer.
 
     `opened` is the customer's key, when the caller has read it.
     """
     if revision.sealed_words is None:
         return None
     sealed = bytes(revision.sealed_words)
+    if sealed == seal.DROPPED:
+        raise seal.KeptNoLonger(f"the words of revision {revision.pk} are kept no longer")
     text = json.loads(opened.unseal(sealed) if opened is not None else seal.unseal(revision.proposal.chargebee_customer_id, sealed))
     return Words(revision.channel, revision.language, revision.tone, text["subject"], text["body"])  # type: ignore[arg-type]  # stored channels
 

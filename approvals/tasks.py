@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from approvals import companions, execution, outcomes
+from approvals import companions, execution, outcomes, retention
 from approvals.models import Execution
 from billing_ai.work import claims
 
@@ -23,7 +23,7 @@ def execute_due() -> None:
 
 @shared_task(name="approvals.housekeeping")
 def housekeeping() -> None:
-    """Leases, unknowns, promises, expiry. Each is safe twice; the tick keeps a second beat from doing it at the same time."""
+    """Leases, unknowns, promises, expiry, retention. Each is safe twice; the tick keeps a second beat from doing it at the same time."""
     tick = claims.claim_tick("approvals.housekeeping", timedelta(seconds=max(3.0, settings.SECONDS_BETWEEN_SWEEPS * 6)))
     if tick is None:
         return
@@ -34,5 +34,6 @@ def housekeeping() -> None:
         "promises": outcomes.follow_promises(),
         "expired": outcomes.expire_proposals(),
         "let go": companions.let_go_of_dunning(),
+        "words dropped": retention.drop_old_words(),
     }
     claims.finish_tick(tick, ", ".join(f"{name} {count}" for name, count in counts.items()))

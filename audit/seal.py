@@ -24,8 +24,16 @@ _erasers: dict[str, Eraser] = {}
 _BATCH = 500
 
 
+DROPPED = b""
+"""What stands in place of sealed words that are kept no longer, so that nobody takes them for words that never were."""
+
+
 class Erased(Exception):
     """The customer's key was dropped: nothing sealed for them can be read or written any more."""
+
+
+class KeptNoLonger(Erased):
+    """These words were dropped once their time was over; the customer's key may well be there."""
 
 
 def register_eraser(name: str, erase: Eraser) -> None:

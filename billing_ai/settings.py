@@ -217,6 +217,7 @@ HUBSPOT_TOKEN = values.get("HUBSPOT_TOKEN", "" if IS_PRODUCTION else "simulator"
 # -- how the system behaves ------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = values.get("METRICS_TOKEN", "")
 SEND_DELAY_SECONDS = number("SEND_DELAY_SECONDS", 5 if DEMO else 300)
+RETENTION_DAYS = number("RETENTION_DAYS", 0)
 AUDIT_CHECKPOINT_FILE: Path | None = (
     Path(values["AUDIT_CHECKPOINT_FILE"])
     if values.get("AUDIT_CHECKPOINT_FILE")

@@ -58,8 +58,9 @@ class Case(models.Model):
     opened_at = models.DateTimeField(default=clock.now)
     updated_at = models.DateTimeField(default=clock.now)
     closed_at = models.DateTimeField(null=True, blank=True)
+    words_dropped_at = models.DateTimeField(null=True, blank=True, help_text="when its words were dropped because their time was over")
     recovered_minor = models.BigIntegerField(default=0)
-    history = HistoricalRecords(excluded_fields=["updated_at"])
+    history = HistoricalRecords(excluded_fields=["updated_at", "words_dropped_at"])
 
     proposals: RelatedManager[Proposal]
 
@@ -78,6 +79,9 @@ class Case(models.Model):
             models.Index(fields=["chargebee_customer_id", "-opened_at"], name="case_by_customer"),
             models.Index(fields=["chargebee_invoice_id"], name="case_by_invoice"),
             models.Index(fields=["-closed_at"], name="case_closed", condition=models.Q(closed_at__isnull=False)),
+            models.Index(
+                fields=["closed_at", "id"], name="case_words_kept", condition=models.Q(closed_at__isnull=False, words_dropped_at=None)
+            ),
             # A view or a filter that few cases fit would else be looked for through the whole queue.
             models.Index(fields=["-stake", "id"], name="case_active", condition=_ACTIVE),
             models.Index(fields=["deadline_at"], name="case_deadline", condition=_ACTIVE & models.Q(deadline_at__isnull=False)),
