@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from tests import services
 from tests.faults import servers as faults_servers
@@ -16,6 +19,8 @@ from tests.faults import servers as faults_servers
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 IS_CI = os.environ.get("CI", "").lower() == "true"
+
+Part = tuple[str, list[str], Mapping[str, str]]
 
 
 @dataclass
@@ -29,11 +34,33 @@ class Gate:
     def run(self, name: str, argv: list[str], env: Mapping[str, str] | None = None) -> None:
         """One part. It goes on after a failure, so that one run shows everything that is wrong."""
         print(f"\n── {name}", flush=True)
-        began = time.monotonic()
-        done = subprocess.run(argv, cwd=ROOT, env={**os.environ, **(env or {})}, check=False)
-        self.times.append((name, time.monotonic() - began))
-        if done.returncode:
-            self.failed.append(f"{name} (exit {done.returncode})")
+        self._note(name, *_timed(argv, env, None))
+
+    def together(self, *lanes: Sequence[Part]) -> None:
+        """Parts that mostly wait, side by side: those of a lane one after the other, and what each says in one piece when it has ended."""
+        lock = threading.Lock()
+
+        def go(lane: Sequence[Part]) -> None:
+            for name, argv, env in lane:
+                with tempfile.TemporaryFile("w+") as said:
+                    code, seconds = _timed(argv, env, said)
+                    said.seek(0)
+                    with lock:
+                        print(f"\n── {name}\n{said.read()}", flush=True)
+                        self._note(name, code, seconds)
+
+        threads = [threading.Thread(target=go, args=(lane,)) for lane in lanes if lane]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        ended = {name for name, _ in self.times}
+        self.failed += [f"{name} (did not run to its end)" for lane in lanes for name, _, _ in lane if name not in ended]
+
+    def _note(self, name: str, code: int, seconds: float) -> None:
+        self.times.append((name, seconds))
+        if code:
+            self.failed.append(f"{name} (exit {code})")
 
     def missing(self, name: str, why: str) -> None:
         """A part that cannot run here."""
@@ -50,6 +77,14 @@ class Gate:
             print(f"FAILED   {line}")
         print("everything passed" if not self.failed else f"{len(self.failed)} part(s) failed")
         return 1 if self.failed else 0
+
+
+def _timed(argv: list[str], env: Mapping[str, str] | None, output: IO[str] | None) -> tuple[int, float]:
+    began = time.monotonic()
+    done = subprocess.run(
+        argv, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=output, stderr=output and subprocess.STDOUT, check=False
+    )
+    return done.returncode, time.monotonic() - began
 
 
 def main() -> int:
@@ -91,27 +126,28 @@ def main() -> int:
             gate.run("database tests on PostgreSQL", [*pytest, *several, "tests/db", "tests/flows"], on_postgresql)
         else:
             gate.missing("database tests on PostgreSQL", database.said)
-        # These kill and restart servers, so that they start their own; one process, since they share them.
+        # These kill and restart servers, so that they start their own; one process, since they share them. Mostly they wait for what they started.
+        faults: list[Part] = []
         try:
             faults_servers.look_for()
         except faults_servers.Missing as missing:
             gate.missing("faults on real servers", str(missing))
         else:
-            gate.run("faults on real servers", [*pytest, "tests/faults"], on_sqlite)
-        # The larger public table takes minutes: `make evals` has both.
-        gate.run("churn on public data", [*pytest, "tests/evals/churn", "-k", "telco"], on_sqlite)
-        gate.run("a real small model", [*pytest, "tests/evals/models"], on_sqlite)
+            faults.append(("faults on real servers", [*pytest, "tests/faults"], on_sqlite))
+        others: list[Part] = [
+            # The larger public table takes minutes: `make evals` has both.
+            ("churn on public data", [*pytest, "tests/evals/churn", "-k", "telco"], on_sqlite),
+            ("a real small model", [*pytest, "tests/evals/models"], on_sqlite),
+        ]
         if chromium.value:
-            gate.run("browser", [*pytest, "tests/browser"], {**on_sqlite, "CHROMIUM": chromium.value})
+            others.append(("browser", [*pytest, "tests/browser"], {**on_sqlite, "CHROMIUM": chromium.value}))
         else:
             gate.missing("browser", chromium.said)
-        gate.run("tour on SQLite, file-system broker", [sys.executable, "manage.py", "tour"], {"DATABASE_URL": "", "REDIS_URL": ""})
-        if database.value and broker.value:
-            gate.run(
-                "tour on PostgreSQL, Redis",
-                [sys.executable, "manage.py", "tour"],
-                {"DATABASE_URL": database.value, "REDIS_URL": broker.value},
-            )
+        gate.together(faults, others)
+        tour = [sys.executable, "manage.py", "tour"]
+        small: list[Part] = [("tour on SQLite, file-system broker", tour, {"DATABASE_URL": "", "REDIS_URL": ""})]
+        large: list[Part] = [("tour on PostgreSQL, Redis", tour, {"DATABASE_URL": database.value, "REDIS_URL": broker.value})]
+        gate.together(small, large if database.value and broker.value else [])
     return gate.close()
 
 

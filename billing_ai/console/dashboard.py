@@ -8,6 +8,8 @@ from typing import Any
 from django.http import HttpRequest
 
 from approvals.admin.queue_query import AGEING, count_text, view_counts
+from approvals.policy import limits
+from approvals.policy.reference import reference_currency
 from approvals.wording import words
 from approvals.wording.reader import Reader, reader_of
 from billing_ai.console.charts import lying_bars, standing_bars
@@ -50,7 +52,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "recovered": _sums(figures.recovered, reader),
         "charts": _charts(figures, reader),
         "spend": _spend(now_small, reader),
-        "limits": _limits(now_small),
+        "limits": _limits(now_small, reader),
         "health": _health(figures, now_small, reader),
         "switches_on": [switch for switch in now_small.switches if switch.is_on],
         "agents": sorted({phase.agent for phase in now_small.phases} | {row["agent"] for row in figures.runs} | {"dunning"}),
@@ -68,16 +70,33 @@ def _ageing(known: Known, reader: Reader) -> list[tuple[str, str, list[str]]]:
     return [(title, key if key in AGEING else "", _sums(known.ageing[key], reader)) for key, title in titles.items() if key in known.ageing]
 
 
-_DAILY = ("daily_count", "daily_amount")
+_DAILY = (limits.DAILY_COUNT, limits.DAILY_AMOUNT)
+_MONEY = (limits.AMOUNT_PER_ACTION, limits.SECOND_PAIR_OF_EYES, limits.SPECIALIST, limits.DAILY_AMOUNT)
 
 
-def _limits(now_small: Small) -> list[dict[str, Any]]:
+def _limits(now_small: Small, reader: Reader) -> list[dict[str, Any]]:
     """Each limit; of one that counts by the day also how much is used up today, as far as a meter goes."""
+    cents_of = reference_currency()
+
+    def words_of(key: str, value: int) -> str:
+        if key == limits.DAILY_MODEL_SPEND:
+            return reader.minor(value // 10_000, "USD")  # kept in millionths of a dollar
+        return reader.minor(value, cents_of) if key in _MONEY else reader.number(value)
+
     rows = []
     for limit in now_small.limits:
         used = now_small.used.get((limit.agent, limit.key), 0) if limit.key in _DAILY else None
         share = min(100, round(100 * used / limit.value)) if used is not None and limit.value else 0
-        rows.append({"agent": limit.agent, "key": limit.key, "value": limit.value, "used": used, "share": share})
+        rows.append(
+            {
+                "agent": limit.agent,
+                "key": limit.key,
+                "value": words_of(limit.key, limit.value),
+                "used": words_of(limit.key, used) if used is not None else "",
+                "is_daily": used is not None,
+                "share": share,
+            }
+        )
     return rows
 
 

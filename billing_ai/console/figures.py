@@ -72,7 +72,7 @@ class Small:
     phases: list[Phase]
     limits: list[Limit]
     used: dict[tuple[str, str], int]
-    """How much of a daily limit is used up today, by agent and key."""
+    """How much of a daily limit is used up today, by agent and key; of money the currency that has come furthest, since each has the whole limit."""
     spend: list[tuple[Any, str, int, int, int]]
     switches: list[KillSwitch]
 
@@ -127,7 +127,8 @@ def small() -> Small:
         switch.turned_by = names.get(switch.scope, "")
     used: dict[tuple[str, str], int] = defaultdict(int)
     for agent, key, amount in found["used"]:
-        used[agent, str(key).partition(".")[0]] += amount
+        limit = (agent, str(key).partition(".")[0])
+        used[limit] = max(used[limit], amount)
     return Small(found["ticks"], found["phases"], found["limits"], dict(used), found["spend"], found["switches"])
 
 
@@ -182,13 +183,13 @@ def _added_up(month_start: datetime) -> dict[str, Any]:
 
 
 def _at_risk(today: date) -> dict[str, Any]:
-    """What is due on all open cases, in all and by how long it has been due."""
+    """What is due on all open cases about an invoice, in all and by how long it has been due."""
     buckets = []
     for key, (_, first, last) in AGEING.items():
         where = Q(due_on__lte=today - timedelta(days=first)) if first is not None else Q(due_on__isnull=False)
         buckets.append(Then(where & (Q(due_on__gt=today - timedelta(days=last + 1)) if last is not None else Q()), then=Value(key)))
     age = When(*buckets, default=Value(NO_DATE), output_field=CharField())
-    rows = Case.objects.filter(status__in=Case.ACTIVE).values("currency").annotate(age=age, due=Sum("amount_due_minor"), cases=Count("pk")).order_by()  # fmt: skip
+    rows = Case.objects.filter(status__in=Case.ACTIVE).exclude(chargebee_invoice_id="").values("currency").annotate(age=age, due=Sum("amount_due_minor"), cases=Count("pk")).order_by()  # fmt: skip
     at_risk: Money = defaultdict(int)
     ageing: dict[str, Money] = defaultdict(dict)
     open_cases = 0

@@ -137,7 +137,7 @@ def take_all(page: Page) -> None:
     page.get_by_role("button", name="Preview a release").click()
     page.wait_for_selector("#bulk-page")
     take("release")
-    page.goto("/console/")
+    wait_for_figures(page)
     take("today", full=True)
     page.goto("/console/approvals/policy/")
     take("policies")
@@ -149,6 +149,17 @@ def take_all(page: Page) -> None:
     page.set_viewport_size({"width": 820, "height": 1180})
     page.goto("/console/queue/")
     take("queue-dark-tablet")
+
+
+def wait_for_figures(page: Page) -> None:
+    """Until “Today” counts the cases that are open: its figures are added up once a minute."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        page.goto("/console/")
+        if page.get_by_text("How long it has been due").count():
+            return
+        page.wait_for_timeout(3_000)
+    raise RuntimeError("no figures on the page Today")
 
 
 def wait_for_rows(page: Page) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from approvals.models import DailyUse, Figures, Limit, Outcome
+from approvals.models import Case, DailyUse, Figures, Limit, Outcome
 from billing_ai.console import figures, tasks
 from billing_ai.kernel import clock
 from billing_ai.work.models import Tick
@@ -79,6 +79,26 @@ def test_limits_show_what_is_used_today(as_user: Any) -> None:
 
     assert f'<td class="num">{limit.value // 4:,}</td><td class="num">{limit.value:,}</td>' in page
     assert 'style="width:25%"' in page
+
+
+def test_limits_of_money_are_shown_as_money_and_by_the_currency_that_has_come_furthest(as_user: Any) -> None:
+    Limit.objects.filter(agent="dunning", key="daily_amount").update(value=1_000_000)
+    Limit.objects.filter(agent="dunning", key="daily_model_spend").update(value=20_000_000)
+    for currency, used in (("EUR", 100_000), ("JPY", 400_000)):
+        DailyUse.objects.create(agent="dunning", on=clock.utc_date(clock.now()), key=f"daily_amount.{currency}", used=used)
+
+    page = as_user(factories.user("auditor")).get("/console/").content.decode()
+
+    assert '<td class="num">US$4,000.00</td><td class="num">US$10,000.00</td>' in page
+    assert '<td class="num">US$20.00</td>' in page
+    assert 'style="width:40%"' in page
+
+
+def test_a_case_about_no_invoice_is_not_due(chargebee: Any) -> None:
+    factories.case(chargebee, due_minor=5_000, currency="EUR")
+    Case.objects.create(kind="churn", agent="churn", chargebee_customer_id="c", currency="USD", amount_due_minor=0, trace_id="1" * 32)
+    found = figures.known(MONTH)
+    assert (found.at_risk, found.open_cases) == ({"EUR": 5_000}, 1)
 
 
 @pytest.mark.parametrize("role", ["specialist", "nobody"])
