@@ -68,11 +68,7 @@ def _proposal(proposal: Proposal, gone: str) -> dict[str, Any]:
         "prompt_hash": proposal.prompt_hash,
         "trace_id": proposal.trace_id,
         "reasons": [reason.get("sentence", "") for reason in proposal.reasons],
-        "checks": [
-            {"rule": check.get("rule"), "outcome": check.get("outcome"), "sentence": check.get("sentence")}
-            for check in proposal.verdict.get("checks", [])
-            if check.get("outcome") != "allow"
-        ],
+        "checks": _checks(proposal.verdict.get("checks", [])),
         "revisions": _revisions(proposal),
         "decisions": [_decision(one, gone) for one in sorted(proposal.decisions.all(), key=lambda one: (one.at, one.pk))],
         "execution": _execution(execution, gone) if execution is not None else None,
@@ -135,7 +131,13 @@ def _decision(decision: Decision, gone: str) -> dict[str, Any]:
         "facts_hash_seen": decision.facts_hash,
         "reason": decision.reason_code,
         "note": _free_text(decision.note, gone),
+        "checks": "not kept" if decision.checks is None else _checks(decision.checks),
     }
+
+
+def _checks(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each rule that was asked and what it said, allowed ones too: an outsider sees what was looked at, not only what was in the way."""
+    return [{name: check.get(name) for name in ("rule", "outcome", "sentence")} for check in checks]
 
 
 def _execution(execution: Execution, gone: str) -> dict[str, Any]:

@@ -203,6 +203,7 @@ def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list
             role="policy",
             content_hash=proposal.current.content_hash,
             facts_hash=proposal.facts_hash,
+            checks=proposal.verdict["checks"],
         )
         make_ready(proposal, delay=timedelta(0), not_before_check=verdict.not_before)
         if proposal.action == "collect_payment":

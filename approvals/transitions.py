@@ -311,6 +311,7 @@ def _decide(
         note=note,
         content_hash=revision.content_hash,
         facts_hash=facts_hash,
+        checks=proposal.verdict.get("checks") if kind in ("approve", "reject") else None,
     )
 
 

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 Contributor = Callable[[UUID], Mapping[str, Any]]
 _contributors: dict[str, Contributor] = {}
+_A_CHECK = {"rule", "outcome", "sentence"}
 
 
 def register_contributor(name: str, tell: Contributor) -> None:
@@ -181,8 +182,10 @@ def _sign(writing: _Writing, title: str, made_at: datetime, actor: Actor) -> str
 
 
 def outline(value: Any, label: str = "", depth: int = 0) -> Iterator[tuple[int, str, str]]:
-    """A JSON value as rows to read: (depth, label, text)."""
-    if isinstance(value, Mapping):
+    """A JSON value as rows to read: (depth, label, text). A check of a rule is one row: there are dozens behind a decision."""
+    if isinstance(value, Mapping) and value.keys() == _A_CHECK:
+        yield depth, label, f"{value['outcome']} · {value['rule']}: {value['sentence']}"
+    elif isinstance(value, Mapping):
         if label:
             yield depth, label, ""
         for key, inner in value.items():

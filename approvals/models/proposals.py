@@ -114,6 +114,10 @@ class Decision(models.Model):
     note = models.TextField(blank=True, default="")
     content_hash = models.CharField(max_length=64)
     facts_hash = models.CharField(max_length=64)
+    checks: models.JSONField[list[dict[str, Any]] | None] = models.JSONField(
+        null=True,
+        help_text="every check of the gate's last look before it, allowed ones too; none for a step that follows another's approval",
+    )
     at = models.DateTimeField(default=clock.now)
 
     class Meta:

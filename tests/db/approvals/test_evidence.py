@@ -124,6 +124,41 @@ def test_after_erasing_the_customer_the_pack_says_erased(worked: Case, people: d
         assert words not in text
 
 
+def test_each_decision_tells_every_check_that_stood_when_it_was_made(worked: Case, people: dict[str, User]) -> None:
+    # given that the proposal was looked at again after the approval, with another answer
+    message = worked.proposals.get()
+    stood = message.verdict["checks"]
+    allowed = [check["rule"] for check in stood if check["outcome"] == "allow"]
+    assert len(allowed) > 3
+    message.verdict = {"checks": [{"rule": "stop.all", "outcome": "deny", "sentence": "Everything is stopped.", "data": {}}]}
+    message.save()
+    # when the pack is made
+    pack = pack_of(worked, people["auditor"])
+    # then the approval has all that stood then, the proposal what was found last
+    [proposal] = section(pack, worked)["proposals"]
+    edit, approval = proposal["decisions"]
+    assert approval["checks"] == [{"rule": one["rule"], "outcome": one["outcome"], "sentence": one["sentence"]} for one in stood]
+    assert edit["checks"] == "not kept"  # an edit decides nothing
+    assert proposal["checks"] == [{"rule": "stop.all", "outcome": "deny", "sentence": "Everything is stopped."}]
+    page = pack.read(f"cases/{worked.pk}.html").decode()
+    assert all(f"allow · {rule}: " in page for rule in allowed)
+
+
+def test_a_rejection_tells_the_checks_too(chargebee: factories.FakeChargebee, people: dict[str, User]) -> None:
+    case = factories.case(chargebee)
+    message = case.proposals.get()
+    verdict = {
+        "checks": [{"rule": "contact.quiet_hours", "outcome": "allow", "sentence": "It is 10:00 there.", "not_before": None, "data": {}}]
+    }
+    case.proposals.update(verdict=verdict)
+    transitions.reject(message.pk, people["lead"], reason_code="other", note="no")
+    [told] = evidence.tell(case.pk)["proposals"][0]["decisions"]
+    assert (told["kind"], told["checks"]) == (
+        "reject",
+        [{"rule": "contact.quiet_hours", "outcome": "allow", "sentence": "It is 10:00 there."}],
+    )
+
+
 def test_a_case_that_this_floor_does_not_know_is_told_as_nothing() -> None:
     assert evidence.tell(uuid4()) == {}
 
