@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from approvals.models import Case
 from billing_ai.inbox.models import Event
 from billing_ai.integrations.chargebee import reads
@@ -33,7 +35,7 @@ def test_the_failure_is_heard_of_again_after_the_case_has_ended(world: World) ->
     # when an event of the failure turns up under another id, as after a change of endpoints
     [failed] = [
         one
-        for one in reads.list_events(occurred_after=world.started)
+        for one in reads.list_events(occurred_after=world.started - timedelta(minutes=1))
         if one.event_type == "payment_failed" and one.customer_id == customer["id"]
     ]
     world.hear_of(failed, "ev_late_copy")
