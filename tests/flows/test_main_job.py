@@ -141,11 +141,15 @@ def test_an_edit_on_top_of_anothers_edit_is_refused_and_overwrites_nothing(world
 
 
 def test_of_two_people_who_click_one_wins(world: World) -> None:
-    customer = world.customer()
-    invoice_id = world.fail(customer)
-    world.hear()
-    message = world.proposal(invoice_id, "send_message")
-    assert message.approvals_needed == 1
+    # given a message that either of them may approve alone: not every customer owes so little
+    for _ in range(8):
+        customer = world.customer()
+        invoice_id = world.fail(customer)
+        world.hear()
+        message = world.proposal(invoice_id, "send_message")
+        if (message.role_needed, message.approvals_needed) == ("specialist", 1):
+            break
+    assert (message.role_needed, message.approvals_needed) == ("specialist", 1)
     page = seen(message)
     told: list[str] = []
 

@@ -21,7 +21,17 @@ ROUTING, RUNNING = 13, 63
 
 
 def spent(world: World) -> tuple[int, int]:
-    """Statements of routing and of running one failed payment of a new customer."""
+    """Statements of routing and of running one failed payment of a new customer, each time with the same work: a message, a retry, a comment."""
+    for _ in range(8):
+        made, statements = one_failure(world)
+        if "collect_payment" in made:  # for a card that is about to expire no other try is planned
+            break
+    assert made == ["add_comment", "collect_payment", "send_message"]
+    return statements
+
+
+def one_failure(world: World) -> tuple[list[str], tuple[int, int]]:
+    """What was proposed, and the statements of routing and of running it."""
     customer = world.customer(gateway="stripe")
     world.fail(customer, "insufficient_funds")
     for envelope in reads.list_events(occurred_after=world.started - timedelta(minutes=1)):
@@ -33,11 +43,9 @@ def spent(world: World) -> tuple[int, int]:
     AgentRun.objects.exclude(agent="dunning").update(status="skipped")  # others that want this event too
     with CaptureQueriesContext(connection) as ran:
         assert runner.run_due() == 1
-    # the same work each time: a message, a retry, a comment
     made = Proposal.objects.filter(chargebee_customer_id=customer["id"]).order_by("action").values_list("action", flat=True)
-    assert list(made) == ["add_comment", "collect_payment", "send_message"]
     counted = [[one["sql"] for one in asked if one["sql"] not in ("BEGIN", "COMMIT")] for asked in (routed, ran)]
-    return len(counted[0]), len(counted[1])
+    return list(made), (len(counted[0]), len(counted[1]))
 
 
 def earlier(count: int) -> None:
