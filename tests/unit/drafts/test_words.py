@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from approvals.drafts.folding import fold_pattern
 from approvals.drafts.words import PHRASE_RULES, lexicon, supported_languages, to_regex
 
 
@@ -36,3 +37,19 @@ def test_every_list_of_a_language_compiles(language: str) -> None:
 )
 def test_the_pattern_language(entry: str, text: str, is_match: bool) -> None:
     assert (re.fullmatch(to_regex(entry, is_spaced=True), text) is not None) is is_match
+
+
+@pytest.mark.parametrize(
+    ("line", "is_urgent"),
+    [
+        ("Hier können Sie in einer Minute bezahlen.", False),
+        ("Das ist in einer Minute erledigt.", False),
+        ("In einer Minute sperren wir das Konto.", True),
+        ("Zahlen Sie in einer Stunde.", True),
+        ("Zahlen Sie in den nächsten Minuten.", True),
+    ],
+)
+def test_how_little_time_paying_takes_is_no_deadline_in_german(line: str, is_urgent: bool) -> None:
+    words = lexicon("de")
+    assert words is not None
+    assert ("false_urgency" in words.scan(fold_pattern(line))) is is_urgent
