@@ -230,7 +230,7 @@ def _waiting_time(charge: Charge, attempts: Sequence[Attempt], rules: Rules) -> 
     if charge.network == "mastercard" and last.advice_code:
         advised = advice(last.advice_code)
         if advised.retryable != "yes":
-            return Check("retry.advice", "deny", f"Mastercard's advice {last.advice_code}: {advised.meaning}")
+            return Check("retry.advice", "deny", f"Mastercard's advice {last.advice_code}: {advised.meaning.rstrip('.')}.")
         hours += [advised.min_wait_hours] if advised.min_wait_hours is not None else []
     spacing = rules.params("retry.spacing")
     if spacing is not None:
