@@ -21,7 +21,7 @@ from approvals.contacts import note_contact
 from approvals.contract import Check
 from approvals.ledger_notes import note_proposal
 from approvals.models import Execution, ExecutionAttempt, Proposal
-from approvals.policy import gate, limits, retry_ledger
+from approvals.policy import gate, limits, retry_ledger, switch_turn
 from audit import seal
 from audit.actor import Actor, acting
 from billing_ai.integrations.chargebee import budget
@@ -121,6 +121,7 @@ def _begin(execution: Execution, request: Request) -> int | None:
         if held.status != Leased.LEASED or held.attempt != execution.attempt or proposal.status != states.APPROVED:
             return None
         held.proposal = proposal
+        switch_turn.begin_before_a_turn()
         stopped = gate.take(held, now=clock.now()) if held.first_sent_at is None else gate.kill_switch(proposal.agent, clock.now())
         if stopped is not None and stopped.outcome == "wait":
             _wait(held, stopped)

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from approvals.models import KillSwitch, Limit, Phase, Policy
 from approvals.people import Refused
-from approvals.policy import rule_values
+from approvals.policy import rule_values, switch_turn
 from approvals.policy.limits import DAILY_AMOUNT, KEYS, SPECIALIST
 from approvals.policy.phase_rules import AUTOMATE, MATCH_KEYS, ORDER
 from audit import ledger
@@ -170,6 +170,8 @@ def set_kill_switch(scope: str, on: bool, user: User, *, reason: str) -> KillSwi
     """Stop everything (`all`) or one agent before its next outside call, or let it go on again."""
     _may_change_rules(user, reason)
     with transaction.atomic():
+        if on:
+            switch_turn.turn_after_what_begins()
         row = KillSwitch.objects.select_for_update().filter(scope=scope).first() or KillSwitch(scope=scope)
         before = {"is_on": row.is_on}
         row.is_on = on

@@ -82,18 +82,85 @@ def test_postgresql_refuses_to_truncate(table):
     assert Entry.objects.count() == 1
 
 
-@POSTGRESQL
-@pytest.mark.django_db
-@pytest.mark.parametrize("table", APPEND_ONLY)
-@pytest.mark.parametrize(
-    "statement", ["UPDATE {} SET at = now()", "DELETE FROM {}", "TRUNCATE {}", "DROP TABLE {}", "ALTER TABLE {} DISABLE TRIGGER ALL"]
-)
-def test_the_application_role_is_refused(table, statement):
-    assert grant_to_application()
+@pytest.fixture
+def web(transactional_db):
+    """A connection of one who logs in as a member of the application role, as web and workers do."""
+    import psycopg
+
+    values = connection.get_connection_params()
+    with transaction.atomic():
+        assert grant_to_application()
+        write()
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL ROLE {ROLE}")
-    text = refused(statement.format(table).replace("at = now()", "id = id" if table == "audit_checkpointhead" else "at = now()"))
-    assert "permission denied" in text or "must be owner" in text
+        cursor.execute(f"CREATE ROLE billing_web_under_test LOGIN PASSWORD 'only-in-tests' IN ROLE {ROLE}")
+    try:
+        with psycopg.connect(
+            host=values.get("host"),
+            port=values.get("port"),
+            dbname=values["dbname"],
+            user="billing_web_under_test",
+            password="only-in-tests",
+        ) as opened:
+            yield opened
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP ROLE billing_web_under_test")
+
+
+ON_A_TABLE = (
+    "UPDATE {table} SET {column} = {column}",
+    "DELETE FROM {table}",
+    "TRUNCATE {table}",
+    "TRUNCATE {table} CASCADE",
+    "DROP TABLE {table} CASCADE",
+    "DROP TRIGGER {table}_append_only ON {table}",
+    "ALTER TABLE {table} DISABLE TRIGGER ALL",
+    "ALTER TABLE {table} DISABLE TRIGGER USER",
+    "ALTER TRIGGER {table}_append_only ON {table} RENAME TO gone",
+    "ALTER TABLE {table} RENAME TO gone",
+    "ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL",
+    "ALTER TABLE {table} OWNER TO billing_web_under_test",
+    "CREATE TRIGGER mine BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION audit_refuse_change()",
+    "CREATE RULE mine AS ON INSERT TO {table} DO INSTEAD NOTHING",
+    "CREATE TABLE mine (other bigint REFERENCES {table})",
+)
+ON_THE_DATABASE = (
+    "SET session_replication_role = replica",
+    "SET ROLE postgres",
+    "DROP FUNCTION audit_refuse_change() CASCADE",
+    "CREATE OR REPLACE FUNCTION audit_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$",
+    "ALTER FUNCTION audit_append OWNER TO billing_web_under_test",
+    "UPDATE pg_trigger SET tgenabled = 'D'",
+    "DROP SCHEMA public CASCADE",
+    "ALTER ROLE billing_web_under_test SUPERUSER",
+    f"ALTER ROLE {ROLE} SUPERUSER",
+)
+"""What someone would try who can run any SQL as the application does."""
+
+
+@POSTGRESQL
+def test_whoever_logs_in_as_the_application_cannot_change_the_ledger_by_any_sql(web):
+    import psycopg
+
+    statements = [
+        text.format(table=table, column=keys[0][0]) for table, keys in APPEND_ONLY.items() for text in ON_A_TABLE
+    ] + list(ON_THE_DATABASE)  # fmt: skip
+    went_through = []
+    for statement in statements:
+        try:
+            web.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            web.rollback()
+        except psycopg.Error as error:
+            went_through.append(f"{statement}: {error}")  # refused, but not because of who asks
+            web.rollback()
+        else:
+            went_through.append(statement)
+            web.rollback()
+    assert went_through == []
+    assert Entry.objects.count() == 1
+    # and what the application has to do, it can
+    assert web.execute("SELECT count(*) FROM audit_entry").fetchone() == (1,)
 
 
 @POSTGRESQL

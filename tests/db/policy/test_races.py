@@ -8,13 +8,13 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from django.conf import settings
 from django.db import connection
 
 from approvals.models import CollectionAttempt, Contact, DailyUse, Execution, Limit, RetryReservation
+from tests.database import address_of_the_test_database
 from tests.db.policy.conftest import NOW, make_case, make_customer, make_execution, make_proposal
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,18 +41,13 @@ def race(what: str, executions: list[Execution], folder: Path) -> dict[str, int]
 
 
 def _address(folder: Path) -> str:
-    """The test's own database, for another process: a copy of it where it lives in this process's memory."""
+    """The test's own database, for another process; on SQLite a copy, which the race may leave as it likes."""
     if connection.vendor == "sqlite":
         copy = folder / "race.sqlite3"
         with connection.cursor() as cursor:
             cursor.execute("VACUUM INTO %s", [str(copy)])
         return f"sqlite:///{copy}"
-    values = connection.get_connection_params()
-    password = f":{quote(values['password'])}" if values.get("password") else ""
-    host = values.get("host") or "127.0.0.1"
-    if host.startswith("/"):  # a socket in the file system
-        return f"postgres://{values['user']}{password}@/{values['dbname']}?host={quote(host, safe='')}"
-    return f"postgres://{values['user']}{password}@{host}:{values.get('port') or 5432}/{values['dbname']}"
+    return address_of_the_test_database()
 
 
 def _left(folder: Path, table: str, where: str, value: str) -> int:

@@ -1,0 +1,19 @@
+"""The database under test, for another process."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from django.db import connection
+
+
+def address_of_the_test_database() -> str:
+    """What `DATABASE_URL` has to be for a process that shall work beside the test."""
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{connection.settings_dict['NAME']}"
+    values = connection.get_connection_params()
+    password = f":{quote(values['password'])}" if values.get("password") else ""
+    host = values.get("host") or "127.0.0.1"
+    if host.startswith("/"):  # a socket in the file system
+        return f"postgres://{values['user']}{password}@/{values['dbname']}?host={quote(host, safe='')}"
+    return f"postgres://{values['user']}{password}@{host}:{values.get('port') or 5432}/{values['dbname']}"
