@@ -106,8 +106,10 @@ def start_redraft(sender: type[Proposal], proposal: Proposal, instruction: str, 
 
 
 def erase(customer_id: str) -> None:
-    """Blank what a person asked for about this customer: it may name them. Called when the customer is erased."""
-    AgentRun.objects.filter(chargebee_customer_id=customer_id).exclude(instruction="").update(instruction="erased")
+    """Blank what a person asked for about this customer, and why one let a run go on: it may name them. Called when the customer is erased."""
+    runs = AgentRun.objects.filter(chargebee_customer_id=customer_id)
+    runs.exclude(instruction="").update(instruction="erased")
+    runs.exclude(reason="").update(reason="erased")
 
 
 def drop_instructions(customer_ids: Collection[str], before: datetime) -> None:

@@ -42,6 +42,7 @@ def drop_old_words(batch: int = _BATCH) -> int:
     if not settings.RETENTION_DAYS:
         return 0
     before = clock.now() - timedelta(days=settings.RETENTION_DAYS)
+    _drop_heard_without_a_case(before, batch)
     dropped = 0
     for _ in range(_BATCHES_A_SWEEP):
         found = _drop_batch(before, batch)
@@ -92,6 +93,40 @@ def _blank(case_ids: list[UUID]) -> None:
     ExecutionAttempt.objects.filter(execution__in=executions).exclude(sentence="").update(sentence=KEPT_NO_LONGER)
     Proposal.history.filter(case_id__in=case_ids).update(status_reason="", history_change_reason=KEPT_NO_LONGER)
     proposals.exclude(status_reason="").update(status_reason=KEPT_NO_LONGER)
+
+
+def _drop_heard_without_a_case(before: datetime, batch: int) -> None:
+    """What other systems told and customers answered so long ago, whether a case was ever made of it or not; also what never found its customer.
+
+    What is about a case goes with that case; a ticket that is still open stays.
+    """
+    replies = ReplyNote.objects.filter(case_id=None, written_at__lt=before, sealed_text__isnull=False)
+    tickets = ExternalTicket.objects.filter(changed_at__lt=before, sealed_subject__isnull=False)
+    gone = Q(status__in=(ReplyNote.PARKED, ReplyNote.DROPPED))
+    found = {
+        "replies": replies.filter(gone | Q(status=ReplyNote.DONE)),
+        "tickets": tickets.filter(gone | Q(status=ExternalTicket.DONE, ticket_status__in=["solved", "closed"])),
+        # Of a number that belongs to no case, or said when there was none.
+        "contacts": Contact.objects.filter(case=None, at__lt=before, sealed_text__isnull=False).exclude(sealed_text=DROPPED),
+    }
+    blank: dict[str, dict[str, bytes | None]] = {
+        "replies": {"sealed_text": None}, "tickets": {"sealed_subject": None}, "contacts": {"sealed_text": DROPPED},
+    }  # fmt: skip
+    for _ in range(_BATCHES_A_SWEEP):
+        with transaction.atomic():
+            counts = {}
+            for name, rows in found.items():
+                picked = list(rows.order_by("pk").values_list("pk", flat=True)[:batch])
+                counts[name] = rows.model._default_manager.filter(pk__in=picked).update(**blank[name]) if picked else 0
+            if not any(counts.values()):
+                return
+            ledger.append(
+                "retention.heard_dropped",
+                actor=system("retention"),
+                trace_id=new_trace_id(),
+                subject=("retention", f"{before:%Y-%m-%dT%H:%M:%SZ}"),
+                data={"days": settings.RETENTION_DAYS, "told_before": before.isoformat(), **counts},
+            )
 
 
 def _blank_heard(case_ids: list[UUID], customer_ids: list[str], before: datetime) -> None:

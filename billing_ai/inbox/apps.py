@@ -9,3 +9,10 @@ class InboxConfig(AppConfig):
     name = "billing_ai.inbox"
     label = "inbox"
     verbose_name = "Events"
+
+    def ready(self) -> None:
+        """When a customer is erased, blank why people let parked events of theirs go on or gave them up."""
+        from audit.seal import register_eraser
+        from billing_ai.inbox import intake
+
+        register_eraser("inbox", intake.erase)

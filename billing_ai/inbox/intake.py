@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q
 
 from billing_ai.inbox.models import Event
 from billing_ai.integrations.chargebee.events import EventEnvelope, parse_event
 from billing_ai.kernel import clock, ids
+from billing_ai.work import parked
 from billing_ai.work.models import Lane, Leased
 
 _PAYMENTS = frozenset({"payment_succeeded", "payment_refunded"})
@@ -57,6 +59,12 @@ def store(envelope: EventEnvelope, *, body_sha256: str, found_by: str = "webhook
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, row)
         return bool(cursor.rowcount == 1)
+
+
+def erase(customer_id: str) -> None:
+    """Blank what people wrote when they let a parked event of this customer go on or gave it up. Called when the customer is erased."""
+    written = Q(reason__startswith=parked.LET_GO_ON) | Q(reason__startswith=parked.DROPPED)
+    Event.objects.filter(written, chargebee_customer_id=customer_id).update(reason="erased")
 
 
 def _moment(value: Any) -> Any:

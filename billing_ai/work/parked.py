@@ -1,4 +1,7 @@
-"""A person lets a parked row go on, corrects what it is about, or drops it with a reason. Nothing deletes itself."""
+"""A person lets a parked row go on, corrects what it is about, or drops it with a reason. Nothing deletes itself.
+
+Why is kept on the row, where an erasure reaches it: it may name the customer, and the ledger keeps for ever what it is given.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from audit.actor import Actor
 from billing_ai.kernel import clock
 from billing_ai.work.models import Leased
 
+LET_GO_ON, DROPPED = "let go on: ", "dropped: "
+"""How a row's reason begins that a person wrote."""
+
 
 def replay(row: Leased, actor: Actor, note: str, *, subject: tuple[str, str], trace_id: str) -> bool:
     """Put a parked row back into the flow. False when it is not parked any more."""
@@ -19,10 +25,16 @@ def replay(row: Leased, actor: Actor, note: str, *, subject: tuple[str, str], tr
         changed = (
             type(row)
             ._default_manager.filter(pk=row.pk, status=Leased.PARKED)
-            .update(status=Leased.WAITING, not_before=clock.now(), max_attempts=row.attempt + 8, lease_until=None)
+            .update(
+                status=Leased.WAITING,
+                not_before=clock.now(),
+                max_attempts=row.attempt + 8,
+                lease_until=None,
+                reason=f"{LET_GO_ON}{note}"[:500],
+            )
         )
         if changed:
-            ledger.append("parked.replayed", actor=actor, trace_id=trace_id, subject=subject, data={"why": note[:300]})
+            ledger.append("parked.replayed", actor=actor, trace_id=trace_id, subject=subject)
     return bool(changed)
 
 
@@ -38,7 +50,7 @@ def correct(row: Leased, actor: Actor, note: str, columns: Mapping[str, Any], *,
                 actor=actor,
                 trace_id=trace_id,
                 subject=subject,
-                data={"why": note[:300], "before": dict(before or {}), "after": dict(columns)},
+                data={"before": dict(before or {}), "after": dict(columns)},
             )
             replay(row, actor, note, subject=subject, trace_id=trace_id)
     return bool(changed)
@@ -48,8 +60,8 @@ def drop(row: Leased, actor: Actor, note: str, *, subject: tuple[str, str], trac
     """Give a parked row up. False when it is not parked any more."""
     with transaction.atomic():
         changed = (
-            type(row)._default_manager.filter(pk=row.pk, status=Leased.PARKED).update(status="dropped", reason=f"dropped: {note}"[:500])
+            type(row)._default_manager.filter(pk=row.pk, status=Leased.PARKED).update(status="dropped", reason=f"{DROPPED}{note}"[:500])
         )
         if changed:
-            ledger.append("parked.dropped", actor=actor, trace_id=trace_id, subject=subject, data={"why": note[:300]})
+            ledger.append("parked.dropped", actor=actor, trace_id=trace_id, subject=subject)
     return bool(changed)

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from agents.models import AgentRun
 from approvals import case_transitions, retention, tasks, transitions
-from approvals.models import Case, Decision, Execution, ExecutionAttempt, Note, Revision
+from approvals.models import Case, Contact, Decision, Execution, ExecutionAttempt, Note, Revision
 from approvals.people import Refused
 from approvals.revisions import read_words
 from audit import export, recipe, seal
@@ -210,3 +210,68 @@ def test_what_other_systems_told_goes_when_it_is_as_old(chargebee: factories.Fak
         "old": "kept no longer",
         "recent": f"Write to {NAMED}",
     }
+
+
+def test_what_was_told_without_any_case_goes_when_it_is_as_old(people: dict[str, User]) -> None:
+    # given replies, tickets and a text message of customers who never had a case, of one whose case is open, and of records that nobody knew
+    now = clock.now()
+    still_open = factories.case(customer_id="cus_open")
+    older, newer = timedelta(days=DAYS, microseconds=1), timedelta(days=DAYS) - timedelta(minutes=1)
+    for customer_id, status, sealed_for in (
+        ("cus_1", "done", "cus_1"),
+        ("cus_open", "done", "cus_open"),
+        ("", "parked", "waiting:1"),
+        ("", "dropped", "waiting:1"),
+        ("", "waiting", "waiting:1"),
+    ):
+        words = seal.seal(sealed_for, NAMED)
+        for age, name in ((older, "old"), (newer, "recent")):
+            common = {
+                "client": "crm", "chargebee_customer_id": customer_id, "status": status, "sealed_for": sealed_for,
+                "external_id": f"{name} {customer_id or status}",
+            }  # fmt: skip
+            ReplyNote.objects.create(**common, kind="reply", written_at=now - age, sealed_text=words)
+            at = {"opened_at": now - age, "changed_at": now - age}
+            ExternalTicket.objects.create(**common, **at, ticket_status="closed", sealed_subject=words)
+    ReplyNote.objects.create(
+        client="crm", external_id="old of an open case", chargebee_customer_id="cus_open", status="done", kind="reply", case_id=still_open.pk,
+        written_at=now - older, sealed_text=seal.seal("cus_open", NAMED), sealed_for="cus_open",
+    )  # fmt: skip
+    at = {"opened_at": now - older, "changed_at": now - older}
+    ExternalTicket.objects.create(
+        client="crm", external_id="old and open", chargebee_customer_id="cus_1", status="done", ticket_status="open", sealed_for="cus_1",
+        sealed_subject=seal.seal("cus_1", NAMED), **at,
+    )  # fmt: skip
+    for age in (older, newer):
+        Contact.objects.create(
+            chargebee_customer_id="cus_1", channel="sms", direction="in", kind="reply", at=now - age, sealed_text=seal.seal("cus_1", NAMED)
+        )
+    # when housekeeping looks, with nothing else to drop
+    assert retention.drop_old_words() == 0
+    # then what is old enough and about no open case is gone
+    recent = {"recent cus_1", "recent cus_open", "recent parked", "recent dropped", "recent waiting", "old waiting"}
+    assert set(ReplyNote.objects.exclude(sealed_text=None).values_list("external_id", flat=True)) == recent | {"old of an open case"}
+    assert set(ExternalTicket.objects.exclude(sealed_subject=None).values_list("external_id", flat=True)) == recent | {"old and open"}
+    assert bytes(Contact.objects.earliest("at").sealed_text or b"none") == seal.DROPPED
+    assert seal.unseal("cus_1", Contact.objects.latest("at").sealed_text or b"") == NAMED
+    # and the ledger says how much, once
+    [entry] = Entry.objects.filter(kind="retention.heard_dropped")
+    assert {name: entry.data[name] for name in ("days", "replies", "tickets", "contacts")} == {
+        "days": DAYS,
+        "replies": 4,
+        "tickets": 4,
+        "contacts": 1,
+    }
+    assert retention.drop_old_words() == 0
+    assert Entry.objects.filter(kind="retention.heard_dropped").count() == 1
+
+
+def test_without_a_setting_what_was_told_is_kept(settings: Any) -> None:
+    settings.RETENTION_DAYS = 0
+    long_ago = clock.now() - timedelta(days=4_000)
+    ReplyNote.objects.create(
+        client="crm", external_id="r", chargebee_customer_id="cus_1", status="done", kind="reply", written_at=long_ago,
+        sealed_text=seal.seal("cus_1", NAMED), sealed_for="cus_1",
+    )  # fmt: skip
+    assert retention.drop_old_words() == 0
+    assert ReplyNote.objects.exclude(sealed_text=None).count() == 1
