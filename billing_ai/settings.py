@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "billing_ai.console.refusals.NoteRefusals",
 ]
 
 ROOT_URLCONF = "billing_ai.urls"

@@ -31,19 +31,18 @@ class ConsoleRequest(HttpRequest):
 
 
 def console_page(view: Callable[Concatenate[ConsoleRequest, P], HttpResponse]) -> View[P]:
-    """Signed in through the admin's own door, allowed to see cases, never kept by a cache on the way; its reads go before all others."""
+    """Signed in through the admin's own door, allowed to see cases, never kept by a cache on the way; its reads go before all others.
+
+    Who is refused by `PermissionDenied` is in the ledger: a middleware of the console writes it down for all pages.
+    """
 
     @wraps(view)
     def inside(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         known = cast(ConsoleRequest, request)
-        try:
-            if not known.user.has_perm("approvals.view_case"):
-                raise PermissionDenied("Your account may not see cases.")
-            with budget.lane(budget.Lane.PEOPLE):
-                response = view(known, *args, **kwargs)
-        except PermissionDenied:
-            note_refused(known, "page", request.path[:200], f"{request.method} page", "not_allowed")
-            raise
+        if not known.user.has_perm("approvals.view_case"):
+            raise PermissionDenied("Your account may not see cases.")
+        with budget.lane(budget.Lane.PEOPLE):
+            response = view(known, *args, **kwargs)
         patch_cache_control(response, no_store=True, private=True)
         patch_vary_headers(response, ["Accept", "X-Console-Fragment"])
         return response

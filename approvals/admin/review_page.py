@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
@@ -275,7 +276,9 @@ def _changes(request: ConsoleRequest, review: Review, openly: list[dict[str, Any
 @console_page
 @require_POST
 def check(request: ConsoleRequest, proposal_id: UUID) -> HttpResponse:
-    """The live check of the editor: what the text would look like, and what in it may not be sent. Keeps nothing."""
+    """The live check of the editor, for whoever may edit: what the text would look like, what in it may not be sent. Keeps nothing."""
+    if not request.user.has_perm("approvals.work_case"):
+        raise PermissionDenied("Checking a text is for those who may edit it.")
     try:
         rendered, findings = preview(
             proposal_id, request.user, request.POST.get("subject", ""), request.POST.get("body", "").replace("\r\n", "\n")
