@@ -72,8 +72,6 @@ def _store(invoice: Invoice) -> bool:
         source="invoices",
         resources=(ResourceRef("invoice", invoice.id, invoice.version),),
         customer_id=invoice.customer_id,
-        subscription_ids=invoice.subscription_ids,
-        invoice_ids=(invoice.id,),
     )
     with transaction.atomic():
         return intake.store(envelope, body_sha256=hashlib.sha256(event_id.encode()).hexdigest(), found_by="invoices")

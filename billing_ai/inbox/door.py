@@ -1,46 +1,58 @@
-"""Where webhooks enter the web process: the same view as under `urls.py`, without the middleware that is there for people.
+"""Where webhooks enter the web process: what Chargebee posts is taken before Django makes a request of it.
 
-A session, a language, CSRF, the files of the console and a history user cost more CPU than the event's own row, and a webhook has none of them.
-The view checks the sender itself. `docs/adr/0030-webhooks-have-a-door-of-their-own.md` says what is left out.
+A session, a language, CSRF, the files of the console and a history user, the address table, signals, request and response objects cost more CPU
+than the event's own row, and a webhook needs none of them. `reception.py` checks the sender itself.
+`docs/adr/0030-webhooks-have-a-door-of-their-own.md` says what is left out.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 
-from django.core.handlers.exception import convert_exception_to_response
-from django.core.handlers.wsgi import WSGIHandler
-from django.urls import get_resolver, path
+from django.db import connections
 
-from billing_ai.inbox import views
+from billing_ai.inbox import reception
 
+logger = logging.getLogger(__name__)
 PATH = "/webhooks/chargebee/"
-urlpatterns = [path("webhooks/chargebee/", views.chargebee_webhook), path("webhooks/chargebee/<str:secret>/", views.chargebee_webhook)]
-"""The same addresses as in `inbox/urls.py`, found without looking through all the others."""
 _Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
-
-
-class _Bare(WSGIHandler):
-    """Django's handler with an empty list of middleware and these two addresses. Signals and error answers are Django's own."""
-
-    def resolve_request(self, request):  # type: ignore[no-untyped-def]
-        match = get_resolver(__name__).resolve(request.path_info)
-        request.resolver_match = match
-        return match
-
-    # Without annotations, as in Django itself: its stubs leave these names out.
-    def load_middleware(self, is_async=False):  # type: ignore[no-untyped-def]
-        self._view_middleware = self._template_response_middleware = self._exception_middleware = ()
-        self._middleware_chain = convert_exception_to_response(self._get_response)  # type: ignore[attr-defined]
+_STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_encode = json.JSONEncoder().encode
 
 
 def with_door(others: _Wsgi) -> _Wsgi:
     """The application that takes webhooks through the door and hands everything else to `others`."""
-    bare = _Bare()
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        handler = bare if environ.get("PATH_INFO", "").startswith(PATH) else others
-        return handler(environ, start_response)
+        path = environ.get("PATH_INFO", "")
+        if not path.startswith(PATH) or environ["REQUEST_METHOD"] != "POST":
+            return others(environ, start_response)
+        secret, slash, more = path[len(PATH) :].partition("/")
+        if more or (secret and not slash):
+            return others(environ, start_response)  # no address of the webhook
+        status, document = _answer(environ, secret)
+        body = _encode(document).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        if status == 401:
+            headers.append(("WWW-Authenticate", reception.REALM))
+        start_response(_STATUS[status], headers)
+        return [body]
 
     return application
+
+
+def _answer(environ: dict[str, Any], secret: str) -> reception.Answer:
+    # As Django does at the start of each request: a connection that is old or had an error is let go.
+    connections["default"].close_if_unusable_or_obsolete()
+    try:
+        # WSGI hands a path's bytes over as Latin-1.
+        return reception.receive(environ, secret and secret.encode("latin-1", "replace").decode(errors="replace"))
+    except Exception:
+        # Here is the edge of the process: whatever it was, the sender is told to come again, and the log has it with its trace.
+        logger.exception("webhook.failed")
+        connections["default"].close()
+        return reception.Answer(500, {"error": "failed", "message": "Something went wrong here. Send it again later."})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 from django.db.models import Q
 
 from billing_ai.inbox.models import Event
+from billing_ai.inbox.prepared import PreparedInsert
 from billing_ai.integrations.chargebee.events import EventEnvelope, parse_event
 from billing_ai.kernel import clock, ids
 from billing_ai.work import parked
@@ -24,6 +26,9 @@ _INSERT = (
     f"INSERT INTO inbox_event ({', '.join(_COLUMNS)}, attempt, max_attempts) VALUES ({', '.join(['%s'] * len(_COLUMNS))}, 0, 8) "  # noqa: S608 - constants above
     "ON CONFLICT (chargebee_event_id) DO NOTHING"
 )
+_PAYMENT, _NEWS = str(int(Lane.PAYMENT)), str(int(Lane.NEWS))
+_encode = json.JSONEncoder().encode
+_prepared = PreparedInsert(_INSERT, len(_COLUMNS))
 
 
 def read_envelope(raw: Any) -> EventEnvelope:
@@ -33,29 +38,32 @@ def read_envelope(raw: Any) -> EventEnvelope:
 
 def store(envelope: EventEnvelope, *, body_sha256: str, found_by: str = "webhook") -> bool:
     """Insert the event unless its id is known. True when it is new. Types that nothing wants are stored as ignored."""
+    connection = connections["default"]
     now = clock.now()
-    due_at = _moment(now)
     wanted = envelope.is_handled and not envelope.is_test
     reason = "" if wanted else ("a test from Chargebee's console" if envelope.is_test else f"nothing here acts on {envelope.event_type}")
     if envelope.oddities:
         reason = f"{reason} odd fields: {', '.join(envelope.oddities)}".strip()
-    row: list[Any] = [
+    due_at = _moment(connection, now)
+    row = [
         envelope.id,
         envelope.event_type,
-        _moment(envelope.occurred_at) if envelope.occurred_at else due_at,
+        _moment(connection, envelope.occurred_at) if envelope.occurred_at else due_at,
         due_at,
         envelope.source[:30],
         envelope.api_version[:10],
         found_by,
         envelope.customer_id or "",
-        json.dumps([{"kind": ref.kind, "id": ref.id, "version": ref.version} for ref in envelope.resources]),
+        _encode([{"kind": ref.kind, "id": ref.id, "version": ref.version} for ref in envelope.resources]),
         body_sha256,
-        ids.new_trace_id(),
+        ids.trace_id_of(envelope.id),
         Leased.WAITING if wanted else Event.IGNORED,
-        Lane.PAYMENT if envelope.event_type in _PAYMENTS else Lane.NEWS,
+        _PAYMENT if envelope.event_type in _PAYMENTS else _NEWS,
         due_at,
         reason[:500],
     ]
+    if _prepared.fits(connection) and (is_new := _prepared.insert(connection, row)) is not None:
+        return is_new
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, row)
         return bool(cursor.rowcount == 1)
@@ -67,5 +75,6 @@ def erase(customer_id: str) -> None:
     Event.objects.filter(written, chargebee_customer_id=customer_id).update(reason="erased")
 
 
-def _moment(value: Any) -> Any:
-    return connection.ops.adapt_datetimefield_value(value)
+def _moment(connection: Any, value: datetime) -> Any:
+    """As text that the database reads as that instant, whatever its own time zone."""
+    return str(value) if connection.vendor == "postgresql" else connection.ops.adapt_datetimefield_value(value)

@@ -19,6 +19,11 @@ def new_trace_id() -> str:
     return uuid.uuid4().hex
 
 
+def trace_id_of(event_id: str) -> str:
+    """The trace of an event of Chargebee's, in the same form: whoever hears of the event, and however often, names the same one."""
+    return hashlib.blake2b(event_id.encode(), digest_size=16, person=b"trace").hexdigest()
+
+
 def canonical_json(value: Any) -> bytes:
     """The one byte form of a JSON value: sorted keys, no spaces, UTF-8. Raises TypeError on what JSON cannot hold."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

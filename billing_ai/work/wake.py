@@ -33,6 +33,8 @@ class _Waker:
         self._pid = 0
 
     def wake(self, task: str) -> None:
+        if task in self._pending and self._thread is not None and self._thread.is_alive():
+            return  # its message has not left yet, and whoever gets it will find what is committed by now
         with self._changed:
             if self._thread is None or not self._thread.is_alive() or self._pid != os.getpid():
                 self._pid = os.getpid()

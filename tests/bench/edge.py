@@ -64,7 +64,9 @@ def record(file: Path) -> None:
         raise SystemExit("the recorded payment led to no proposal")
     ids = sorted({found for body in answers.values() for found in _ID.findall(body)} | {customer["id"]}, key=len, reverse=True)
     file.write_text(
-        json.dumps({"answers": answers, "ids": ids, "customer": customer["id"], "invoices": list(event.invoice_ids), "offset": offset})
+        json.dumps(
+            {"answers": answers, "ids": ids, "customer": customer["id"], "invoices": list(event.ids_of("invoice")), "offset": offset}
+        )
     )
 
 

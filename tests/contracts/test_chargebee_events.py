@@ -134,8 +134,6 @@ def test_what_a_failed_payment_names() -> None:
         ResourceRef("subscription", "sub_1", 1_770_000_000_002),
         ResourceRef("payment_source", "pm_1", None),
     )
-    assert event.subscription_ids == ("sub_1",)
-    assert event.invoice_ids == ("inv_1",)
     assert event.ids_of("transaction") == ("txn_1",)
     assert event.version_of("invoice", "inv_1") == 1_770_000_000_003
 
@@ -143,12 +141,6 @@ def test_what_a_failed_payment_names() -> None:
 def test_nothing_of_the_content_is_kept() -> None:
     kept = repr(parse_event(envelope("payment_failed", PAYMENT)))
     assert not [secret for secret in ("ada@example.com", "1111", "411111", "4900") if secret in kept]
-
-
-def test_a_consolidated_invoice_names_its_subscriptions_on_its_lines() -> None:
-    invoice = {"id": "inv_9", "customer_id": "cus_1", "line_items": [{"subscription_id": s} for s in ("sub_1", "sub_2", "sub_1")]}
-    event = parse_event(envelope("invoice_generated", {"invoice": invoice}))
-    assert event.subscription_ids == ("sub_1", "sub_2")
 
 
 def test_the_newest_version_of_a_resource_counts() -> None:

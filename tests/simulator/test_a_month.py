@@ -31,7 +31,7 @@ def test_a_month_of_500_customers_through_our_own_webhook_balances(settings: Any
     settings.CHARGEBEE_WEBHOOK_SECRET_PATH = settings.REDIS_URL = ""
     settings.VAR_DIR, settings.CHARGEBEE_RATE_PER_MINUTE = tmp_path, 100_000
     monkeypatch.setattr("billing_ai.work.wake._waker.wake", lambda task: None)
-    monkeypatch.setattr("billing_ai.inbox.views.wake", lambda task: None)
+    monkeypatch.setattr("billing_ai.inbox.reception.wake", lambda task: None)
     with running_simulator(customers=500, history_months=1, seed=3) as simulator, own_endpoint() as ours:
         # given a site that sends some events twice and some late, all to our own webhook
         simulator.post("/control/settings", duplicate_share=0.02, late_share=0.02)

@@ -81,8 +81,6 @@ class EventEnvelope:
     source: str
     resources: tuple[ResourceRef, ...]
     customer_id: str | None
-    subscription_ids: tuple[str, ...]
-    invoice_ids: tuple[str, ...]
     oddities: tuple[str, ...] = ()
     """Names of fields that were there in a form that could not be read, for whoever looks into it. No values."""
 
@@ -135,8 +133,6 @@ def parse_event(raw: object) -> EventEnvelope:
         source=_short_text(raw.get("source")),
         resources=_distinct_resources(found),
         customer_id=_customer_id(found),
-        subscription_ids=_distinct(_subscription_ids(found)),
-        invoice_ids=_distinct(_invoice_ids(found)),
         oddities=tuple(dict.fromkeys(oddities)),
     )
 
@@ -185,34 +181,6 @@ def _customer_id(found: list[_Found]) -> str | None:
         if customer_id := _identifier(body.get("customer_id")):
             return customer_id
     return None
-
-
-def _subscription_ids(found: list[_Found]) -> Iterator[str | None]:
-    for kind, body in found:
-        if kind == "subscription":
-            yield _identifier(body.get("id"))
-        yield _identifier(body.get("subscription_id"))
-        # A consolidated invoice names its subscriptions only on its lines.
-        yield from (_identifier(line.get("subscription_id")) for line in _rows(body.get("line_items")))
-
-
-def _invoice_ids(found: list[_Found]) -> Iterator[str | None]:
-    for kind, body in found:
-        if kind == "invoice":
-            yield _identifier(body.get("id"))
-        elif kind == "credit_note":
-            yield _identifier(body.get("reference_invoice_id"))
-        elif kind == "transaction":
-            yield from (_identifier(link.get("invoice_id")) for link in _rows(body.get("linked_invoices")))
-
-
-def _rows(value: object) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, list):
-        yield from (row for row in value[:_MOST_RESOURCES] if isinstance(row, Mapping))
-
-
-def _distinct(ids: Iterator[str | None]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value for value in ids if value is not None))
 
 
 def _identifier(value: object) -> str | None:

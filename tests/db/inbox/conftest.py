@@ -71,5 +71,5 @@ def chargebee(settings: Any) -> Chargebee:
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tasks that were woken, in order."""
     tasks: list[str] = []
-    monkeypatch.setattr("billing_ai.inbox.views.wake", tasks.append)
+    monkeypatch.setattr("billing_ai.inbox.reception.wake", tasks.append)
     return tasks

@@ -9,6 +9,7 @@ import threading
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from celery import Celery
@@ -18,7 +19,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
-from billing_ai.inbox import intake, views
+from billing_ai.inbox import intake, reception
 from billing_ai.inbox.door import with_door
 from billing_ai.inbox.models import Event
 from billing_ai.kernel import clock
@@ -213,7 +214,7 @@ def test_too_deep_is_400(chargebee: Chargebee, woken: list[str], raw: bytes) -> 
 
 def test_the_deepest_that_is_allowed_is_read(chargebee: Chargebee, woken: list[str]) -> None:
     nested: Any = 1
-    for _ in range(views.MAX_DEPTH - 1):
+    for _ in range(reception.MAX_DEPTH - 1):
         nested = [nested]
     assert chargebee.post(event() | {"content": nested}).status_code == 200
     assert chargebee.post(event() | {"content": [nested]}).status_code == 400
@@ -227,8 +228,8 @@ def test_brackets_in_what_a_customer_wrote_are_no_nesting(chargebee: Chargebee, 
 
 @pytest.mark.parametrize("body", [b'{"a": "' + b'\\"' * 200_000, b'"' * 100_000 + b"[" * 100_000, b'{"a":' * 50 + b"1" + b"}" * 50])
 def test_a_body_made_to_be_slow_is_refused(chargebee: Chargebee, body: bytes) -> None:
-    with pytest.raises(views.ForeignShape):
-        views.parse(body)
+    with pytest.raises(reception.ForeignShape):
+        reception.parse(body)
 
 
 @pytest.mark.parametrize("declared", ["1000001", "9" * 30, "9" * 5_000])
@@ -246,13 +247,13 @@ def test_a_body_that_turns_out_too_large_is_413_and_read_no_further(chargebee: C
     endless = io.BytesIO(b" " * 3_000_000)
     response = chargebee.post(b"", CONTENT_LENGTH="", **{"wsgi.input_terminated": True, "wsgi.input": endless})
     assert refusal(response) == (413, "too_large")
-    assert endless.tell() == views.MAX_BODY_BYTES + 1
+    assert endless.tell() == reception.MAX_BODY_BYTES + 1
     assert_nothing_happened(woken)
 
 
 def test_the_largest_that_is_allowed_is_stored(chargebee: Chargebee, woken: list[str]) -> None:
     raw = json.dumps(event()).encode()
-    assert chargebee.post(raw + b" " * (views.MAX_BODY_BYTES - len(raw))).status_code == 200
+    assert chargebee.post(raw + b" " * (reception.MAX_BODY_BYTES - len(raw))).status_code == 200
 
 
 def test_a_sender_who_goes_away_leaves_nothing(chargebee: Chargebee, woken: list[str]) -> None:
@@ -283,7 +284,7 @@ def test_a_database_that_is_away_is_503(chargebee: Chargebee, woken: list[str], 
 
     with monkeypatch.context() as patch:
         patch.setattr(intake, "store", away)
-        patch.setattr(views, "connection", SimpleNamespace(connection=None, close=lambda: closed.append(True)))
+        patch.setattr(reception, "connections", {"default": SimpleNamespace(connection=None, close=lambda: closed.append(True))})
         response = chargebee.post()
     assert refusal(response) == (503, "database_away")
     assert closed == [True]
@@ -323,9 +324,11 @@ def test_the_row_is_one_statement_that_commits_itself(chargebee: Chargebee, woke
 def through(application: Any, path: str, body: bytes, auth: str) -> tuple[str, dict[str, str], bytes]:
     told: list[Any] = []
     environ = RequestFactory().post(path, body, content_type="application/json", headers={"authorization": auth}).environ
+    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1")  # as a server hands it over; the request above has decoded it
     answer = application(environ, lambda status, headers: told.extend((status, dict(headers))))
     whole = b"".join(answer)
-    answer.close()
+    if hasattr(answer, "close"):
+        answer.close()
     return told[0], told[1], whole
 
 
@@ -339,10 +342,77 @@ def test_the_door_takes_webhooks_past_the_middleware_and_nothing_else(chargebee:
     assert (status, json.loads(answer)) == ("200 OK", {"received": "ev_1", "new": True})
     assert through(application, "/webhooks/chargebee/", raw, basic(password="guessed"))[0] == "401 Unauthorized"
     assert through(application, "/webhooks/chargebee/guess/", raw, basic())[0] == "404 Not Found"
+    assert through(application, "/webhooks/chargebee/", raw, basic(password="guessed"))[1]["WWW-Authenticate"] == reception.REALM
     # and everything else still meets what stands before it
-    for path in ("/", "/console/", "/webhooks/sms/", "/webhooks/chargebee"):
+    for path in ("/", "/console/", "/webhooks/sms/", "/webhooks/chargebee", "/webhooks/chargebee/guess", "/webhooks/chargebee/a/b/"):
         assert through(application, path, raw, basic())[0] == "403 Forbidden", path
     assert Event.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_secret_path_is_the_same_through_the_door(chargebee: Chargebee, woken: list[str], settings: Any) -> None:
+    settings.CHARGEBEE_WEBHOOK_SECRET_PATH = "géheim"
+    application = with_door(get_wsgi_application())
+    raw = json.dumps(event()).encode()
+    assert through(application, "/webhooks/chargebee/", raw, basic())[0] == "404 Not Found"
+    assert through(application, "/webhooks/chargebee/g%C3%A9heim/", raw, basic())[0] == "200 OK"
+    assert Event.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_nobody_foresaw_is_a_500_and_in_the_log(
+    chargebee: Chargebee, woken: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> bool:
+        raise LookupError("something nobody thought of")
+
+    monkeypatch.setattr(intake, "store", broken)
+    status, _, answer = through(
+        with_door(lambda environ, start_response: []), "/webhooks/chargebee/", json.dumps(event()).encode(), basic()
+    )
+    assert (status, json.loads(answer)["error"]) == ("500 Internal Server Error", "failed")
+    assert [(record.message, record.exc_info is not None) for record in caplog.records] == [("webhook.failed", True)]
+    assert_nothing_happened(woken)
+
+
+# -- what the log says -----------------------------------------------------------------------------------------------------------------------
+
+
+def told_of(caplog: pytest.LogCaptureFixture) -> list[tuple[str, ...]]:
+    lines = [record for record in caplog.records if record.name == "billing_ai.inbox.reception"]
+    return [(line.message, line.trace_id, line.event_id, line.event_type, line.outcome) for line in lines]  # type: ignore[attr-defined]
+
+
+def test_each_webhook_leaves_one_line_with_the_trace_of_its_event(
+    chargebee: Chargebee, woken: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    chargebee.post()
+    chargebee.post()
+    trace = Event.objects.get().trace_id
+    assert told_of(caplog) == [
+        ("webhook.accepted", trace, "ev_1", "payment_failed", "stored"),
+        ("webhook.duplicate", trace, "ev_1", "payment_failed", "stored"),
+    ]
+    # and another event has a trace of its own
+    chargebee.post(event("ev_2"))
+    assert Event.objects.get(chargebee_event_id="ev_2").trace_id != trace
+
+
+def test_a_refused_webhook_leaves_one_line_that_repeats_nothing_of_it(
+    chargebee: Chargebee, woken: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    chargebee.post(auth=basic(password="guessed"))
+    chargebee.post(b'{"customer": "Zsofia')
+    chargebee.post(b"{}", secret="guess")
+    assert told_of(caplog) == [
+        ("webhook.refused", "-", "", "", "unauthorized"),
+        ("webhook.refused", "-", "", "", "foreign_shape"),
+        ("webhook.refused", "-", "", "", "not_found"),
+    ]
+    said = str([vars(record) for record in caplog.records if record.name == "billing_ai.inbox.reception"])
+    assert not [part for part in ("guess", "Zsofia", NEW, OLD) if part in said]
 
 
 # -- many at once, and without a broker ------------------------------------------------------------------------------------------------------
