@@ -140,6 +140,11 @@ def _checks(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: check.get(name) for name in ("rule", "outcome", "sentence")} for check in checks]
 
 
+def _look(look: dict[str, Any] | None) -> dict[str, Any] | str:
+    """The last look before the call, or before it was put off or withdrawn."""
+    return {"at": look["at"], "checks": _checks(look["checks"])} if look else "not kept"
+
+
 def _execution(execution: Execution, gone: str) -> dict[str, Any]:
     return {
         "status": execution.status,
@@ -150,6 +155,7 @@ def _execution(execution: Execution, gone: str) -> dict[str, Any]:
         "finished_at": execution.finished_at,
         "settled_by": execution.settled_by,
         "reason": _free_text(execution.reason, gone),
+        "last_look": _look(execution.last_look),
         "result": _redacted(execution.result),
         "attempts": [
             {

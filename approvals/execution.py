@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -67,6 +68,7 @@ def carry_out(execution: Execution) -> None:
     try:
         look = action.look_again(proposal, revision)
         checks = [*look.checks, *gate.judge(proposal, moment="execute", now=clock.now(), channel=revision.channel).checks]
+        execution.last_look = _looked(checks)
         stopped = next((check for check in checks if check.outcome == "deny"), None)
         if stopped is not None:
             _withdraw(execution, stopped)
@@ -123,6 +125,7 @@ def _begin(execution: Execution, request: Request) -> int | None:
         held.proposal = proposal
         switch_turn.begin_before_a_turn()
         stopped = gate.take(held, now=clock.now()) if held.first_sent_at is None else gate.kill_switch(proposal.agent, clock.now())
+        held.last_look = execution.last_look if stopped is None else _looked([stopped], execution.last_look)
         if stopped is not None and stopped.outcome == "wait":
             _wait(held, stopped)
             return None
@@ -132,6 +135,7 @@ def _begin(execution: Execution, request: Request) -> int | None:
         if held.action == "collect_payment" and held.first_sent_at is None:
             slot = retry_ledger.reserve(held)
             if isinstance(slot, Check):
+                held.last_look = _looked([slot], execution.last_look)
                 limits.give_back(held)
                 if slot.outcome == "wait":  # taken by another charge since the gate looked
                     _wait(held, slot)
@@ -323,6 +327,7 @@ def _withdraw(execution: Execution, check: Check) -> None:
         case, proposal = states.lock_proposal(execution.proposal_id)
         held = Execution.objects.select_for_update().get(pk=execution.pk)
         if held.attempt == execution.attempt and held.status == Leased.LEASED and proposal.status == states.APPROVED:
+            held.last_look = execution.last_look
             _stop_locked(held, proposal, check)
             after_end(case, proposal, held)
 
@@ -340,8 +345,19 @@ def _wait(execution: Execution, check: Check) -> None:
         lease_until=None,
         not_before=check.not_before,
         max_attempts=execution.max_attempts + 1,
+        last_look=execution.last_look,
         reason=f"{check.rule}: {check.sentence}",
     )
+
+
+def _looked(checks: Iterable[Check], before: dict[str, object] | None = None) -> dict[str, object]:
+    """The checks as they are kept, after those of `before`. What the verifier found in a text may quote it, so only its name is kept."""
+    earlier = before["checks"] if before else []
+    kept = [
+        check.as_json() | ({"sentence": "The text may not be sent.", "data": {}} if check.rule.startswith("draft.") else {})
+        for check in checks
+    ]
+    return {"at": clock.now().isoformat(), "checks": [*(earlier if isinstance(earlier, list) else []), *kept]}
 
 
 def _end(execution: Execution, status: str, reason: str) -> None:

@@ -154,6 +154,11 @@ class Execution(Leased):
     settle_after = models.DateTimeField(null=True, blank=True)
     settled_by = models.CharField(max_length=60, blank=True, default="", help_text="answer, look-up or a person")
     result = models.JSONField(default=dict, blank=True)
+    last_look: models.JSONField[dict[str, Any] | None] = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="{at, checks}: each check of the last look before the call, or before it was put off or withdrawn; empty: never looked",
+    )
     trace_id = models.CharField(max_length=32)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from approvals import evidence
 from approvals import execution as executing
+from approvals.contract import Check
 from approvals.models import Contact, Execution
 from approvals.policy import consent, rollout
 from audit.models import Entry
@@ -111,3 +113,48 @@ def test_the_window_of_the_key_has_passed(world: World, happened: bool) -> None:
     assert held.attempts.count() == 1
     successes = [one for one in reads.payments_for_invoice(invoice_id) if one.status == "success"]
     assert len(successes) == (1 if happened else 0)
+
+
+def test_every_check_of_the_last_look_is_kept_and_told_in_the_pack(world: World) -> None:
+    # given a message that goes out, one that has to wait, and one that is withdrawn because the invoice was paid
+    sent_to, sent = approved_message(world)
+    _, waits = approved_message(world)
+    _, withdrawn = approved_message(world)
+    Contact.objects.bulk_create(
+        Contact(chargebee_customer_id=waits.proposal.chargebee_customer_id, channel="sms", at=clock.now() - timedelta(days=day))
+        for day in (1, 2, 3)
+    )
+    world.site.post("/control/pay", invoice_id=withdrawn.proposal.chargebee_invoice_id)
+    # when they are carried out
+    world.act()
+    # then each keeps all that was looked at, allowed checks too
+    for held, status, strict in (
+        (sent, "done", None),
+        (waits, "waiting", "contact.frequency"),
+        (withdrawn, "withdrawn", "look.invoice_open"),
+    ):
+        held.refresh_from_db()
+        assert held.status == status
+        assert held.last_look is not None
+        outcomes = {check["rule"]: check["outcome"] for check in held.last_look["checks"]}
+        assert {"kill_switch", "contact.quiet_hours", "contact.consent.email", "limits.daily_count"} <= set(outcomes)
+        assert {rule for rule, outcome in outcomes.items() if outcome != "allow"} == ({strict} if strict else set())
+        # and the pack tells it
+        proposal = next(one for one in evidence.tell(held.proposal.case_id)["proposals"] if one["id"] == held.proposal_id)
+        told = proposal["execution"]["last_look"]
+        assert {check["rule"]: check["outcome"] for check in told["checks"]} == outcomes
+        assert told["at"] == held.last_look["at"]
+    assert sent.first_sent_at is not None
+    assert sent.last_look is not None
+    assert sent.last_look["at"] <= sent.first_sent_at.isoformat()
+    assert len(world.mail_to(sent_to)) == 1
+
+
+def test_of_a_text_that_may_not_be_sent_only_the_rules_name_is_kept() -> None:
+    kept = executing._looked(
+        [Check("draft.foreign_name", "deny", "The text may not be sent: no Quillfeather", data={"name": "Quillfeather"})]
+    )
+    assert "Quillfeather" not in str(kept)
+    assert kept["checks"] == [
+        {"rule": "draft.foreign_name", "outcome": "deny", "sentence": "The text may not be sent.", "not_before": None, "data": {}}
+    ]
