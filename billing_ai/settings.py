@@ -212,6 +212,8 @@ ZENDESK_USER = values.get("ZENDESK_USER", "" if IS_PRODUCTION else "agent@northw
 ZENDESK_TOKEN = values.get("ZENDESK_TOKEN", "" if IS_PRODUCTION else "simulator")
 SALESFORCE_URL = address("SALESFORCE_URL", f"{_SIMULATOR}/salesforce" if _SIMULATOR else "")
 SALESFORCE_TOKEN = values.get("SALESFORCE_TOKEN", "" if IS_PRODUCTION else "simulator")
+SALESFORCE_CLIENT_ID = values.get("SALESFORCE_CLIENT_ID", "")
+SALESFORCE_CLIENT_SECRET = values.get("SALESFORCE_CLIENT_SECRET", "")
 HUBSPOT_URL = address("HUBSPOT_URL", f"{_SIMULATOR}/hubspot" if _SIMULATOR else "")
 HUBSPOT_TOKEN = values.get("HUBSPOT_TOKEN", "" if IS_PRODUCTION else "simulator")
 

@@ -43,6 +43,8 @@ class RestVendor:
     base_url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     refine: Refine = _status_decides
+    renew: Callable[[Mapping[str, str]], Mapping[str, str]] | None = field(default=None, repr=False)
+    """Headers in place of those that got a 401, where a log-in runs out. Whoever is refused by 401 has had no effect, so the call is made again, once."""
 
     def call(
         self,
@@ -56,12 +58,17 @@ class RestVendor:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """One call. Raises Retryable, Terminal, Unknown and nothing else of the vendor's."""
-        try:
-            answer = http.exchange(
-                method, self.base_url + path, headers={**self.headers, **(headers or {})}, params=params, form=form, json=json
-            )
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise http.transport_error(error, vendor=self.vendor, label=self.label, has_effect=has_effect) from error
+
+        def exchange(credentials: Mapping[str, str]) -> Answer:
+            try:
+                sent = {**credentials, **(headers or {})}
+                return http.exchange(method, self.base_url + path, headers=sent, params=params, form=form, json=json)
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+                raise http.transport_error(error, vendor=self.vendor, label=self.label, has_effect=has_effect) from error
+
+        answer = exchange(self.headers)
+        if answer.status == 401 and self.renew is not None:
+            answer = exchange(self.renew(self.headers))
         content = _json(answer.body)
         if not answer.is_success:
             meaning = self.refine(answer, content, has_effect) or http.status_error(

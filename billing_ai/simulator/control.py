@@ -23,6 +23,7 @@ _KNOBS = (
     "event_list_lag_seconds",
     "dunning_final_action",
     "answers_keywords",
+    "salesforce_tokens",
 )
 
 

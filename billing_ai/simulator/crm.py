@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +14,8 @@ from billing_ai.simulator import seen
 from billing_ai.simulator.site import Site
 from billing_ai.simulator.store import Thing
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_ISSUED, _TOKEN_SECONDS = "issued-", 7_200
 _PREFIX = {"Account": "001", "Contact": "003", "Opportunity": "006", "Task": "00T", "Case": "500"}
 _BATCH_LIMIT = 100
 _COMPOSITE_LIMIT = 200
@@ -35,13 +38,13 @@ class Crm:
         spot = "/hubspot/crm/v3/objects/{type}"
         return [
             web.post("/salesforce/services/oauth2/token", self.token),
-            web.get(force + "/query", self.query),
-            web.post(force + "/sobjects/{type}", self.create),
-            web.get(force + "/sobjects/{type}/{id}", self.read),
-            web.patch(force + "/sobjects/{type}/{id}", self.update),
-            web.get(force + "/sobjects/{type}/{field}/{value}", self.read_external),
-            web.patch(force + "/sobjects/{type}/{field}/{value}", self.upsert),
-            web.patch(force + "/composite/sobjects/{type}/{field}", self.upsert_many),
+            web.get(force + "/query", self._known(self.query)),
+            web.post(force + "/sobjects/{type}", self._known(self.create)),
+            web.get(force + "/sobjects/{type}/{id}", self._known(self.read)),
+            web.patch(force + "/sobjects/{type}/{id}", self._known(self.update)),
+            web.get(force + "/sobjects/{type}/{field}/{value}", self._known(self.read_external)),
+            web.patch(force + "/sobjects/{type}/{field}/{value}", self._known(self.upsert)),
+            web.patch(force + "/composite/sobjects/{type}/{field}", self._known(self.upsert_many)),
             web.post(spot, self.spot_create),
             web.get(spot + "/{id}", self.spot_read),
             web.patch(spot + "/{id}", self.spot_update),
@@ -53,10 +56,34 @@ class Crm:
     # -- Salesforce -----------------------------------------------------------------------------------------------------
 
     async def token(self, request: web.Request) -> web.Response:
+        """OAuth's client credentials flow. Any client but one whose secret is `wrong`; a token is good for two hours."""
+        form = await request.post()
+        if form.get("grant_type") != "client_credentials":
+            return web.json_response({"error": "unsupported_grant_type", "error_description": "grant type not supported"}, status=400)
+        if not form.get("client_id") or form.get("client_secret") in (None, "", "wrong"):
+            return web.json_response({"error": "invalid_client", "error_description": "invalid client credentials"}, status=400)
+        with self._site.store.writing():
+            issued = f"{_ISSUED}{self._site.store.next_number('salesforce_token')}"
+            held = {token: until for token, until in self._tokens().items() if until > self._site.now()}
+            self._site.store.set_setting("salesforce_tokens", held | {issued: self._site.now() + _TOKEN_SECONDS})
         base = f"{self._site.options.base_url}/salesforce"
-        return web.json_response(
-            {"access_token": "simulated", "instance_url": base, "token_type": "Bearer", "issued_at": str(self._site.now() * 1000)}
-        )
+        told = {"access_token": issued, "instance_url": base, "token_type": "Bearer", "issued_at": str(self._site.now() * 1000)}
+        return web.json_response(told)
+
+    def _tokens(self) -> dict[str, int]:
+        return dict(self._site.store.setting("salesforce_tokens", {}))
+
+    def _known(self, handler: Handler) -> Handler:
+        """Only with a token: one that was issued here and has not run out, or any that somebody made up by hand."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            has_expired = token.startswith(_ISSUED) and self._tokens().get(token, 0) <= self._site.now()
+            if scheme != "Bearer" or not token or has_expired:
+                return web.json_response([{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}], status=401)
+            return await handler(request)
+
+        return answer
 
     async def create(self, request: web.Request) -> web.Response:
         fields = await _fields(request)
@@ -79,7 +106,7 @@ class Crm:
                 record = self._new("salesforce", kind, fields | {field: value}, external=(field, value))
             else:
                 self._merge(record, fields)
-            self._note(record, "created" if created else "updated", fields, 201 if created else 200)
+            self._note(record, "created" if created else "updated", fields | {field: value}, 201 if created else 200)
         return web.json_response(
             {"id": record["record_id"], "success": True, "errors": [], "created": created}, status=201 if created else 200
         )

@@ -19,7 +19,7 @@ from django.core.management.base import CommandError
 from billing_ai.integrations import http, registry
 from billing_ai.integrations.chargebee import reads, writes
 from billing_ai.integrations.hubspot.adapter import HubspotCrm
-from billing_ai.integrations.ports import Absent, Found, NewTicket, OutgoingMail, OutgoingSms
+from billing_ai.integrations.ports import Absent, Found, NewTask, NewTicket, OutgoingMail, OutgoingSms
 from billing_ai.integrations.salesforce.adapter import SalesforceCrm
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
@@ -230,3 +230,29 @@ class TestSalesforceInTheSimulator(InTheSimulator):
 class TestHubspotInTheSimulator(InTheSimulator):
     sink = HubspotCrm
     batch_path, task_path = "/companies/batch/upsert", "/objects/tasks"
+
+
+# -- logging in ------------------------------------------------------------------------------------------------------------------
+
+
+def a_task(site: str) -> NewTask:
+    customer = httpx.get(f"{site}/control/customers", params={"limit": 1}).json()["customers"][0]
+    return NewTask(customer["id"], "Look at this customer", "Why: it left")
+
+
+def test_a_salesforce_token_that_runs_out_is_got_anew_and_nothing_happens_twice(site: str, settings: Any) -> None:
+    settings.SALESFORCE_TOKEN, settings.SALESFORCE_CLIENT_ID, settings.SALESFORCE_CLIENT_SECRET = "", "an-app", "its-secret"
+    first = registry.crm("salesforce").create_task(a_task(site), key="logged-in")
+    httpx.post(f"{site}/control/settings", json={"salesforce_tokens": {}}).raise_for_status()
+    second = registry.crm("salesforce").create_task(a_task(site), key="logged-in-again")
+    assert first.reference != second.reference
+    calls = httpx.get(f"{site}/control/calls", params={"channel": "salesforce", "what": "Task created", "limit": 1_000}).json()["calls"]
+    made = [call["details"]["Billing_Effect_Key__c"] for call in calls]
+    assert (made.count("logged-in"), made.count("logged-in-again")) == (1, 1)
+
+
+def test_a_salesforce_log_in_that_is_refused_says_what_to_look_at(site: str, settings: Any) -> None:
+    settings.SALESFORCE_CLIENT_ID, settings.SALESFORCE_CLIENT_SECRET = "an-app", "wrong"
+    with pytest.raises(Terminal, match="SALESFORCE_CLIENT_SECRET") as caught:
+        registry.crm("salesforce").create_task(a_task(site), key="refused")
+    assert caught.value.code == "salesforce.bad_credentials"

@@ -45,6 +45,17 @@ def salesforce_meaning(answer: Answer, content: Any, _has_effect: bool) -> Outsi
     return None
 
 
+def log_in_meaning(answer: Answer, content: Any, _has_effect: bool) -> OutsideError | None:
+    """The meaning of OAuth's `error` (RFC 6749, 5.2) when a token is asked for."""
+    code = entry(content, "error")
+    if not isinstance(code, str) or answer.status >= 500:
+        return None
+    return Terminal(
+        "salesforce.bad_credentials",
+        f"Salesforce gives us no token ({code[:60]}). Look at SALESFORCE_CLIENT_ID and SALESFORCE_CLIENT_SECRET, and at the connected app's run-as user.",
+    )
+
+
 _SHARE_LEFT_TO_OTHERS = 0.1
 """The last tenth of the day's calls is not ours to use up: people and other tools need them."""
 _USAGE = re.compile(r"api-usage=(\d+)/(\d+)")
