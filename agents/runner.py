@@ -15,15 +15,17 @@ from agents.platform.llm import gateway
 from agents.platform.llm.requests import DraftAnswer
 from agents.platform.prompts import PromptError
 from agents.registry import AGENTS
-from approvals import intake
+from approvals import intake, outcomes
 from approvals.contract import RunResult
 from approvals.drafts.findings import Finding
 from approvals.drafts.render import SlotDraft
 from approvals.drafts.verify import verify_slots
+from approvals.policy import retry_ledger
 from approvals.revisions import draft_policy, render_and_verify, storable
 from audit import ledger
 from audit.actor import acting
 from audit.actor import agent as agent_actor
+from billing_ai.facts import sync
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import Retryable, StaleFacts, Terminal, Unknown
 from billing_ai.work import claims
@@ -72,8 +74,20 @@ def perform(run: AgentRun) -> None:
         claims.park(run, f"the prompt cannot be used: {error}")
 
 
+def _load(run: AgentRun, agent: Agent[Any, Any]) -> Any:
+    """The context; where the facts have aged while the run waited, or none came with what started it, they are fetched first."""
+    try:
+        return agent.load_context(run)
+    except StaleFacts:
+        refreshed = sync.refresh(run.chargebee_customer_id, (run.subject_id,) if run.subject_kind == "invoice" else ())
+    with transaction.atomic():
+        retry_ledger.record_from_transactions(refreshed.customer_id)
+        outcomes.settle(refreshed.customer_id)
+    return agent.load_context(run)
+
+
 def _perform(run: AgentRun, agent: Agent[Any, Any]) -> None:
-    context = agent.load_context(run)
+    context = _load(run, agent)
     decision = agent.decide(context, clock.now())
     answers: dict[str, DraftAnswer] = {}
     findings: dict[str, list[dict[str, object]]] = {}

@@ -52,7 +52,8 @@ class Phone:
             return _error(400, 21610, "Attempt to send to unsubscribed recipient")
         with self._site.store.writing():
             message = keep(self._site, to, sender, body, "outbound-api")
-            seen.note(self._site, "sms", "message received", to, {"sms_id": message["id"], "body": body}, 201)
+            told = {"sms_id": message["id"], "body": body, "key": request.headers.get("Idempotency-Key", "")}
+            seen.note(self._site, "sms", "message received", to, told, 201)
         return web.json_response(_shown(message, request.match_info.get("account", "AC0")), status=201)
 
     async def list(self, request: web.Request) -> web.Response:

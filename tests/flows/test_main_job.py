@@ -9,6 +9,7 @@ import httpx
 import pytest
 from django.db import connection, connections
 
+from agents import runner, runs
 from agents.models import AgentRun, LlmCall
 from approvals import execution as executing
 from approvals import transitions
@@ -17,6 +18,7 @@ from approvals.people import Refused
 from approvals.revisions import read_words
 from audit.models import Entry
 from audit.verify import verify
+from billing_ai.facts.models import Invoice
 from billing_ai.facts.queries import facts_hash
 from billing_ai.kernel import clock
 from tests.flows.conftest import World
@@ -266,3 +268,38 @@ def test_a_worker_that_dies_while_sending_leaves_unknown_and_no_second_send(worl
     held.refresh_from_db()
     message.refresh_from_db()
     assert (held.status, message.status) == ("unknown", "unknown")
+
+
+def quiet_for_days(world: World) -> tuple[str, Proposal]:
+    """The first message is sent, nothing else is left to decide, and nobody answers. No other news reaches us in these days."""
+    customer = world.customer("de")
+    invoice_id = world.fail(customer, "expired")
+    world.hear()
+    message = world.approve(world.proposal(invoice_id, "send_message"))
+    world.act()
+    assert len(world.mail_to(customer)) == 1
+    for other in Proposal.objects.filter(chargebee_invoice_id=invoice_id, status="waiting"):
+        transitions.reject(other.pk, world.people["specialist"], reason_code="wrong_time")
+    world.advance(days=6)
+    return invoice_id, message
+
+
+def test_a_case_that_stays_quiet_for_five_days_gets_a_reminder_on_facts_fetched_anew(world: World) -> None:
+    invoice_id, first = quiet_for_days(world)
+    began = clock.now()
+    assert runs.start_due(began) >= 1
+    while runner.run_due():
+        pass
+    reminder = Proposal.objects.get(chargebee_invoice_id=invoice_id, action="send_message", status="waiting")
+    assert reminder.step != first.step
+    assert Invoice.objects.get(pk=invoice_id).fetched_at >= began
+
+
+def test_a_case_that_was_paid_unheard_is_ended_instead_of_reminded(world: World) -> None:
+    invoice_id, _ = quiet_for_days(world)
+    world.site.post("/control/pay", invoice_id=invoice_id)
+    runs.start_due(clock.now())
+    while runner.run_due():
+        pass
+    assert world.case(invoice_id).status == "recovered"
+    assert not Proposal.objects.filter(chargebee_invoice_id=invoice_id, status="waiting").exists()

@@ -20,6 +20,7 @@ from approvals.models import Case, Proposal
 from approvals.revisions import read_words, render_and_verify
 from approvals.signals import redraft_wanted
 from audit.models import Entry
+from billing_ai.facts import sync
 from billing_ai.facts.models import Customer
 from billing_ai.kernel import clock
 from billing_ai.signals.heard import heard
@@ -178,7 +179,8 @@ def test_a_score_of_a_later_moment_stays() -> None:
     assert ChurnScore.objects.get().p90 == 0.5
 
 
-def test_a_customer_who_was_never_fetched_waits_and_a_deleted_one_is_skipped() -> None:
+def test_a_customer_whom_chargebee_does_not_have_waits_and_a_deleted_one_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "refresh", lambda customer_id, invoice_ids: sync.Refreshed(customer_id, gone=(f"customer:{customer_id}",)))
     run = run_agent("cus_unknown")
     assert (run.status, run.reason) == ("waiting", "facts are missing or too old: customer cus_unknown")
     customer("cus_gone", is_deleted=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,15 +13,24 @@ from audit.verify import verify
 from billing_ai.facts.models import Invoice
 from billing_ai.inbox.models import Event
 from billing_ai.integrations.email.adapter import message_id
+from billing_ai.integrations.hubspot.client import TASK_KEY_PROPERTY
+from billing_ai.integrations.salesforce.client import TASK_KEY_FIELD
 from billing_ai.kernel import clock
 from tests.faults.rig import Rig
 
 ALL = 1_000_000
-_TRIED = (200, 400, 402)
+_TRIED = frozenset((200, 400, 402))
 """The bank was asked: it paid, or it declined."""
+_PAID = frozenset((200,))
 _ENDED = frozenset({"done", "declined", "failed", "withdrawn"})
-_MARKED = ("send_message", "collect_payment", "add_comment")
-"""What bears a mark outside by which one effect is told from another. The others set a state: once more changes nothing."""
+_MARKS: dict[str, Callable[[Execution], str]] = {
+    "send_message": lambda held: held.idempotency_key if held.request.get("channel") == "sms" else message_id(held.idempotency_key),
+    "collect_payment": lambda held: held.idempotency_key[:12],
+    "add_comment": lambda held: held.idempotency_key[:12],
+    **dict.fromkeys(("create_ticket", "alert", "crm_task", "call_task"), lambda held: held.idempotency_key),
+}
+"""What an effect bears outside, by which it is told from another. Actions that are not here set a state: once more changes nothing."""
+_TASKS = {"salesforce": ("Task created", TASK_KEY_FIELD), "hubspot": ("tasks created", TASK_KEY_PROPERTY)}
 
 
 @dataclass
@@ -40,9 +50,7 @@ class Outside:
     """What was seen: how often each effect happened, by the mark that it bears there."""
 
     events: dict[str, str] = field(default_factory=dict)
-    charges: Counter[str] = field(default_factory=Counter)
-    comments: Counter[str] = field(default_factory=Counter)
-    mails: Counter[str] = field(default_factory=Counter)
+    effects: dict[str, Counter[str]] = field(default_factory=dict)
     unmarked: list[str] = field(default_factory=list)
     paid_twice: list[str] = field(default_factory=list)
     invoices: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -53,14 +61,9 @@ def look(rig: Rig, since: int) -> Outside:
     seen = Outside()
     for event in _all(rig, "Event", "event", {"occurred_at[after]": str(since)}):
         seen.events[event.id] = str(getattr(event.event_type, "value", event.event_type))
-    for call in rig.site.get("/control/calls", channel="api", limit=ALL)["calls"]:
-        details = call["details"]
-        if call["what"] == "invoice.collect_payment" and call["http_status"] in _TRIED:
-            _count(seen, seen.charges, str(details.get("comment", "")).partition("ref ")[2], f"charge of {call['subject']}")
-        elif call["what"] == "comment.create" and call["http_status"] == 200:
-            _count(seen, seen.comments, str(details.get("notes", "")).partition("[billing-ai ")[2].rstrip("]"), f"comment {details}")
-    for mail in rig.site.get("/control/mail", limit=ALL)["mail"]:
-        seen.mails[mail["message_id"]] += 1
+    seen.effects = effects_of(rig)
+    for kind, marks in seen.effects.items():
+        seen.unmarked += [f"{times} {kind} without a mark" for mark, times in marks.items() if not mark]
     paid: Counter[str] = Counter()
     for payment in _all(rig, "Transaction", "transaction", {}):
         if _text(payment.type) == "payment" and _text(payment.status) == "success":
@@ -69,6 +72,33 @@ def look(rig: Rig, since: int) -> Outside:
         seen.invoices[invoice.id] = (_text(invoice.status), int(invoice.amount_due))
     seen.paid_twice = [invoice_id for invoice_id, times in paid.items() if times > 1]
     return seen
+
+
+def effects_of(rig: Rig, charged: frozenset[int] = _TRIED) -> dict[str, Counter[str]]:
+    """Kind → mark → how often it happened, as the simulator noted each call. `charged`: which answers of the bank count as a charge."""
+    found: dict[str, Counter[str]] = {kind: Counter() for kind in ("charges", "comments", "mails", "texts", "tickets", "tasks")}
+
+    def calls(channel: str, what: str) -> list[dict[str, Any]]:
+        return list(rig.site.get("/control/calls", channel=channel, what=what, limit=ALL)["calls"])
+
+    for call in calls("api", "invoice.collect_payment"):
+        if call["http_status"] in charged:
+            found["charges"][str(call["details"].get("comment", "")).partition("ref ")[2]] += 1
+    for call in calls("api", "comment.create"):
+        if call["http_status"] == 200:
+            found["comments"][str(call["details"].get("notes", "")).partition("[billing-ai ")[2].rstrip("]")] += 1
+    found["mails"].update(mail["message_id"] for mail in rig.site.get("/control/mail", limit=ALL)["mail"])
+    found["texts"].update(call["details"]["key"] for call in calls("sms", "message received"))
+    found["tickets"].update(call["details"]["external_id"] for call in calls("helpdesk", "ticket created"))
+    for crm, (what, name) in _TASKS.items():
+        found["tasks"].update(call["details"].get(name, "") for call in calls(crm, what))
+    return found
+
+
+def was_seen(rig: Rig, held: Execution) -> bool:
+    """Whether the outside has this effect: what a person looks for who has to settle it."""
+    mark = _MARKS[held.action](held) if held.action in _MARKS else None
+    return any(mark in marks for marks in effects_of(rig, _PAID).values())
 
 
 def compare(rig: Rig, seen: Outside) -> Books:
@@ -80,16 +110,18 @@ def compare(rig: Rig, seen: Outside) -> Books:
     unfinished = [row for row in rows.values() if row.status not in ("done", "ignored") and not (row.status == "parked" and row.reason)]
     books.expect_none("events not finished", [f"{row.chargebee_event_id} {row.status}: {row.reason}" for row in unfinished])
     books.figures["runs"] = AgentRun.objects.count()
+    books.figures["events and runs parked for a person"] = (
+        Event.objects.filter(status="parked").count() + AgentRun.objects.filter(status="parked").count()
+    )
     left = AgentRun.objects.filter(status__in=("waiting", "leased"), not_before__lte=clock.now())
     books.expect_none("runs not finished", [f"{run.agent} {run.subject_id}: {run.reason}" for run in left])
 
     effects = list(Execution.objects.select_related("proposal__current").all())
-    known: dict[str, Execution] = {}
-    for held in effects:
-        known[held.idempotency_key[:12]] = held
-        known[message_id(held.idempotency_key)] = held
-    outside = {**seen.charges, **seen.comments, **seen.mails}
-    books.figures["charges, comments and mails seen outside"] = sum(outside.values())
+    known = {_MARKS[held.action](held): held for held in effects if held.action in _MARKS}
+    outside: Counter[str] = Counter()
+    for kind, marks in seen.effects.items():
+        books.figures[f"{kind} seen outside"] = marks.total()
+        outside += Counter({mark: times for mark, times in marks.items() if mark})
     books.figures["approvals"] = Decision.objects.filter(kind="approve").count()
     books.figures["effects decided by a look-up"] = sum(held.settled_by == "look-up" for held in effects)
     books.figures["effects decided by a person"] = sum(held.settled_by.startswith("person") for held in effects)
@@ -114,18 +146,17 @@ def _approved(held: Execution) -> bool:
     return by_policy or given.values("by").distinct().count() >= held.proposal.approvals_needed
 
 
-def _misjudged(effects: list[Execution], outside: dict[str, int]) -> list[str]:
+def _misjudged(effects: list[Execution], outside: Counter[str]) -> list[str]:
     """Done and not there; there, and said to have failed, to be withdrawn or to be still to come."""
     found = []
     for held in effects:
-        mark = message_id(held.idempotency_key) if held.action == "send_message" else held.idempotency_key[:12]
-        if held.action not in _MARKED or held.request.get("channel") == "sms":
+        if held.action not in _MARKS:
             continue
-        was_seen = mark in outside
+        is_there = _MARKS[held.action](held) in outside
         said = held.status in ("done", "declined") if held.action != "collect_payment" or held.settled_by == "answer" else None
-        if said is True and not was_seen:
+        if said is True and not is_there:
             found.append(f"{held.action} {held.pk} is {held.status}, settled by {held.settled_by}, and was not seen")
-        if was_seen and held.status in ("failed", "withdrawn", "waiting"):
+        if is_there and held.status in ("failed", "withdrawn", "waiting"):
             found.append(f"{held.action} {held.pk} is {held.status} ({held.reason}), and was seen")
     return found
 
@@ -151,13 +182,6 @@ def _wrong_beliefs(seen: Outside) -> list[str]:
         if there is not None and there != (invoice.status, invoice.amount_due_minor):
             found.append(f"{invoice.pk}: we believe {invoice.status} {invoice.amount_due_minor}, it is {there[0]} {there[1]}")
     return found
-
-
-def _count(seen: Outside, marks: Counter[str], mark: str, what: str) -> None:
-    if mark:
-        marks[mark] += 1
-    else:
-        seen.unmarked.append(what)
 
 
 def _all(rig: Rig, resource: str, name: str, filters: dict[str, str]) -> list[Any]:

@@ -31,6 +31,9 @@ class Chaos(Player):
             (4, self.charge_without_an_answer),
             (3, self.worker_killed_while_charging),
             (3, self.mail_without_an_answer),
+            (3, self.text_without_an_answer),
+            (2, self.ticket_without_an_answer),
+            (2, self.task_without_an_answer),
             (2, self.chargebee_away),
             (2, self.chargebee_answers_503),
             (1, self.chargebee_asks_to_wait),
@@ -109,6 +112,15 @@ class Chaos(Player):
 
     def charge_without_an_answer(self) -> None:
         self.rig.site.post("/control/faults", kind="act_then_drop", method="POST", path="/collect_payment", times=1)
+
+    def text_without_an_answer(self) -> None:
+        self.rig.site.post("/control/faults", kind="act_then_drop", method="POST", path="/Messages.json", times=1)
+
+    def ticket_without_an_answer(self) -> None:
+        self.rig.site.post("/control/faults", kind="act_then_drop", method="POST", path="/tickets.json", times=1)
+
+    def task_without_an_answer(self) -> None:
+        self.rig.site.post("/control/faults", kind="act_then_drop", method="PATCH", path="/sobjects/Task", times=1)
 
     def worker_killed_while_charging(self) -> None:
         self.rig.to_chargebee.hold_answer_to(b"/collect_payment")

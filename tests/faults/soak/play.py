@@ -11,8 +11,9 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
+from agents.churn.models import ChurnScore, InterventionRule
 from agents.models import AgentRun
-from approvals.models import Execution
+from approvals.models import Execution, Phase
 from billing_ai.inbox.models import Event
 from billing_ai.kernel import clock
 from billing_ai.work import wake
@@ -51,6 +52,9 @@ def soak(minutes: float, seed: str, backend: str, customers: int) -> int:
 def _soak(rig: Rig, minutes: float, seed: str, backend: str) -> int:
     settings.CHARGEBEE_API_URL = rig.site.api_url
     settings.AUDIT_CHECKPOINT_FILE = rig.var_dir / "audit-heads.jsonl"
+    # Every score that changes asks the owner for something, so that tasks in the CRM are among what is compared.
+    Phase.objects.filter(agent="churn").update(phase=Phase.ASSIST)
+    InterventionRule.objects.filter(key="high_task").update(bands=list(ChurnScore.BANDS), cool_down_days=0)
     rig.site.post("/control/settings", duplicate_share=0.1, late_share=0.1, shuffle=True)
     since = rig.site.now() - 1
     players = [Customers(rig, seed), Colleagues(rig, seed), Chaos(rig, seed)]

@@ -8,18 +8,19 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 from django.contrib.auth.models import User
 from django.db import DatabaseError, InterfaceError, connection
 
-from approvals import transitions
-from approvals.models import Execution, Proposal
+from approvals import case_transitions, transitions
+from approvals.models import Case, Execution, Proposal
 from approvals.people import Refused
 from billing_ai.facts.queries import facts_hash
-from billing_ai.integrations.email.adapter import message_id
 from billing_ai.kernel.errors import OutsideError
 from tests.faults.rig import Rig
+from tests.faults.soak.books import was_seen
 
 CODES = ("insufficient_funds", "insufficient_funds", "insufficient_funds", "do_not_honor", "processor_error", "expired", "limit")
 _AWAY = (DatabaseError, InterfaceError, httpx.HTTPError, OutsideError)
@@ -67,10 +68,15 @@ class Player:
 class Customers(Player):
     """Payments fail, customers pay by themselves, change cards and get money; time goes by, through the working hours of a day at a time."""
 
+    HAS_NO_ADDRESS = 3
+    """One in so many has only a phone: to them goes a text message, where they have agreed to that."""
+
     def __init__(self, rig: Rig, seed: str) -> None:
         super().__init__("customers", rig, seed, pause_seconds=0.7)
         self.everyone = [row["id"] for row in rig.site.get("/control/customers", limit=1_000)["customers"] if row["truth"]]
         self.open: list[tuple[str, str]] = []
+        for customer in self.everyone[:: self.HAS_NO_ADDRESS]:
+            rig.site.client().Customer.update(customer, {"email": ""})
 
     def step(self) -> None:
         do = self.chance.choices(
@@ -135,8 +141,10 @@ class Colleagues(Player):
         if proposal.current is None:
             return
         chance = self.chance.random()
-        if chance < 0.80:
+        if chance < 0.76:
             self._do("approved", lambda: self._approve(proposal))
+        elif chance < 0.80:
+            self._do("asked the help desk", lambda: self._ask_help_desk(proposal.case_id))
         elif chance < 0.90:
             self._do("edited", lambda: self._edit(proposal))
         elif chance < 0.95:
@@ -150,7 +158,10 @@ class Colleagues(Player):
             proposal.refresh_from_db()
             if proposal.status not in ("waiting", "waiting_second") or proposal.current is None:
                 return
-            seen = {"content_hash": proposal.current.content_hash, "facts_hash": facts_hash(proposal.chargebee_invoice_id)}
+            seen = {
+                "content_hash": proposal.current.content_hash,
+                "facts_hash": facts_hash(proposal.chargebee_invoice_id, proposal.chargebee_customer_id),
+            }
             try:
                 transitions.approve(proposal.pk, _user(name), **seen)
             except Refused as refused:
@@ -162,6 +173,9 @@ class Colleagues(Player):
         assert proposal.current is not None
         payload = {"edition": proposal.current.number}
         transitions.edit(proposal.pk, _user("lead"), base_revision_id=proposal.current.pk, payload=payload)
+
+    def _ask_help_desk(self, case_id: UUID) -> Case:
+        return case_transitions.escalate(case_id, _user("specialist"), "helpdesk", "What does the customer say?")
 
     def _settle(self) -> None:
         """Whoever settles has looked: at the mailbox, at the site's payments."""
@@ -182,18 +196,3 @@ class Colleagues(Player):
 
 def _user(name: str) -> User:
     return User.objects.get(username=name)
-
-
-def was_seen(rig: Rig, held: Execution) -> bool:
-    """Whether the outside has this effect, asked of the simulator's own pages."""
-    if held.action == "send_message":
-        if str(held.request.get("channel", "email")) == "sms":
-            return False
-        wanted = message_id(held.idempotency_key)
-        mails = rig.site.get("/control/mail", customer_id=held.proposal.chargebee_customer_id, limit=1_000)["mail"]
-        return any(mail["message_id"] == wanted for mail in mails)
-    calls = rig.site.get("/control/calls", channel="api", what=_CALLS.get(held.action, "-"), limit=100_000)["calls"]
-    return any(held.idempotency_key[:12] in str(call["details"]) and call["http_status"] == 200 for call in calls)
-
-
-_CALLS = {"collect_payment": "invoice.collect_payment", "add_comment": "comment.create"}
