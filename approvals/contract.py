@@ -12,7 +12,8 @@ from billing_ai.kernel.money import Money
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why, in words, and how much it moved the result. `weight` > 0 raised it; `fact` names what it rests on (`invoice:123`)."""
+    """Why, in words, and how much it moved the result. `weight` > 0 raised it; `fact` names what it rests on: a row (`invoice:123`)
+    or several of a customer's (`payments:cus_1`)."""
 
     code: str
     sentence: str

@@ -15,13 +15,14 @@ from approvals.drafts.facts import DraftFacts
 from approvals.drafts.findings import Finding
 from approvals.drafts.render import RenderedMessage
 from approvals.drafts.slots import slots_for
-from approvals.models import Case, CollectionAttempt, Decision, KillSwitch, Note, Promise, Proposal, Revision
+from approvals.models import Case, Decision, KillSwitch, Note, Promise, Proposal, Revision
 from approvals.people import Refused
 from approvals.policy import case_view, gate, rules
 from approvals.policy.case_view import View
 from approvals.policy.rules import Rules
 from approvals.policy.subject import COLLECTS, ORDERED_BY_PERSON
 from approvals.revisions import draft_policy, read_words, render_and_verify
+from approvals.timeline import TimelineItem, answered, ask_helpdesk, timeline
 from audit import seal
 from audit.reads import note_personal_read
 from billing_ai.facts import queries
@@ -34,17 +35,6 @@ from billing_ai.kernel.errors import OutsideError
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.db.models import QuerySet
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineItem:
-    """One thing that happened: a payment, an attempt, a message, a promise, a decision."""
-
-    at: datetime
-    kind: str
-    title: str
-    detail: str = ""
-    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +73,8 @@ class Review:
     away: str
     proposals: tuple[ReviewedProposal, ...]
     timeline: tuple[TimelineItem, ...]
+    helpdesk_away: str
+    """Why the time line lacks the help desk's tickets, in words; empty when it has them."""
     open_invoices: tuple[Invoice, ...]
     subscriptions: tuple[Subscription, ...]
     notes: tuple[tuple[Note, str], ...]
@@ -106,11 +98,14 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
     `also` names more queries of the page, to be answered by the same statement; their rows are in `Review.also`.
     """
     now = clock.now()
+    may_read = bool(case.chargebee_customer_id) and user.has_perm("approvals.read_personal")
+    asked = ask_helpdesk(case.chargebee_customer_id) if may_read else None
     found = review_rows.read(case, now=now, also=also)
     opened = seal.Opened(case.chargebee_customer_id, found["key"][0] if found["key"] else None)
     about: Customer | None = found["about"][0] if found["about"] else None
     invoice: Invoice | None = found["invoice"][0] if found["invoice"] else None
-    live, fresh, away = live_facts(case, user, opened, zone=about.time_zone if about else "")
+    live, fresh, away = live_facts(case, user, opened, zone=about.time_zone if about else "", what="name, address and tickets")
+    tickets, helpdesk_away = answered(asked) if asked is not None else ((), "")
     invoice = fresh or invoice
     looked = _Looked(
         live=live,
@@ -132,7 +127,8 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
         live=live,
         away=away,
         proposals=tuple(_reviewed(proposal, looked) for proposal in found["proposals"]),
-        timeline=_timeline(case, found),
+        timeline=timeline(case, found, tickets if live is not None else ()),
+        helpdesk_away=helpdesk_away,
         open_invoices=tuple(sorted(still_open, key=lambda one: (one.due_on is None, one.due_on, one.pk))),
         subscriptions=tuple(found["subscriptions"]),
         notes=tuple(_notes(found["notes"], opened)),
@@ -185,7 +181,7 @@ def preview(proposal_id: UUID, user: User, subject: str, body: str) -> tuple[Ren
 
 
 def live_facts(
-    case: Case, user: User, opened: seal.Opened | None = None, *, zone: str | None = None
+    case: Case, user: User, opened: seal.Opened | None = None, *, zone: str | None = None, what: str = "name and address"
 ) -> tuple[case_facts.CaseFacts | None, Invoice | None, str]:
     """The live facts and the invoice as it is stored now; or why there are none, in words. A case about many customers has none, needs none."""
     if not case.chargebee_customer_id:
@@ -198,7 +194,7 @@ def live_facts(
         live = case_facts.load(case.chargebee_customer_id, case.chargebee_invoice_id, invoice=fetched, zone=zone)
     except OutsideError as error:
         return None, None, error.sentence
-    note_personal_read(user, case.chargebee_customer_id, "name and address", f"review of case {case.pk}", opened=opened)
+    note_personal_read(user, case.chargebee_customer_id, what, f"review of case {case.pk}", opened=opened)
     return live, stored, ""
 
 
@@ -253,63 +249,6 @@ def _words(revision: Revision, opened: seal.Opened) -> Words | None:
         return read_words(revision, opened)
     except seal.Erased:
         return None
-
-
-_LEDGER_WORDS = {
-    "case.opened": "Case opened",
-    "proposal.waiting": "Proposed",
-    "proposal.blocked": "Blocked by a rule",
-    "proposal.approved": "Approved",
-    "proposal.approved_first": "Approved by a first person",
-    "proposal.edited": "Edited",
-    "proposal.rejected": "Rejected",
-    "proposal.withdrawn": "Withdrawn",
-    "proposal.undone": "Approval taken back",
-    "execution.started": "Carried out",
-    "execution.done": "Done",
-    "execution.declined": "Declined",
-    "execution.failed": "Failed",
-    "execution.unknown": "Sent, answer lost",
-    "execution.withdrawn": "Stopped at the second look",
-    "execution.needs_person": "Needs a person",
-    "outcome.recovered": "Money came in",
-    "case.recovered": "Recovered",
-    "case.closed": "Closed",
-}
-
-
-def _timeline(case: Case, found: Mapping[str, list[Any]]) -> tuple[TimelineItem, ...]:
-    """Payments, messages, promises and our own steps, newest first, at most 100."""
-    items = [
-        TimelineItem(
-            one.happened_at,
-            "payment" if one.status == "success" else "failure",
-            "Payment went through"
-            if one.status == "success"
-            else f"Payment failed: {one.decline_category.replace('_', ' ') or 'unknown reason'}",
-            f"{one.gateway} {one.decline_code}".strip(),
-        )
-        for one in found["payments"]
-        if case.chargebee_invoice_id in one.invoice_ids
-    ]
-    items += [
-        TimelineItem(one.at, "message", f"{'To' if one.direction == 'out' else 'From'} the customer by {one.channel}", one.kind)
-        for one in found["contacts"]
-    ]
-    items += [TimelineItem(one.taken_at, "promise", f"Promise to pay by {one.due_on:%d %b}", one.status) for one in found["promises"]]
-    for entry in found["steps"]:
-        title = _LEDGER_WORDS.get(entry.kind)
-        if title is None:
-            title = entry.kind.replace(".", " ").replace("_", " ").capitalize()
-        action = ACTIONS.get(str(entry.data.get("action", "")))
-        detail = " · ".join(part for part in (action.label if action else "", str(entry.data.get("reason", "")), entry.actor_label) if part)
-        items.append(TimelineItem(entry.at, "step", title, detail, entry.trace_id))
-    return tuple(sorted(items, key=lambda item: item.at, reverse=True)[:100])
-
-
-def attempts_on(case: Case) -> list[CollectionAttempt]:
-    """Every attempt to collect this invoice, from every source, newest first."""
-    return list(CollectionAttempt.objects.filter(chargebee_invoice_id=case.chargebee_invoice_id).order_by("-happened_at")[:50])
 
 
 def _notes(notes: list[Note], opened: seal.Opened) -> list[tuple[Note, str]]:

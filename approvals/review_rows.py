@@ -11,14 +11,18 @@ from django.db.models import Q, QuerySet
 
 from approvals.models import Case, Contact, DailyUse, Decision, KillSwitch, Note, Proposal, Revision
 from approvals.policy import case_view, rules
+from approvals.timeline import QUIET_STEPS
 from audit.models import CustomerKey, Entry
 from billing_ai.facts import queries
 from billing_ai.facts.models import Customer, Invoice
 from billing_ai.kernel import clock
+from billing_ai.signals.models import ExternalTicket
 from billing_ai.tables.one_statement import fetch
 
 _NOTES = 50
 _STEPS = 100
+_EVENTS = 30
+_TICKETS = 20
 
 
 def read(case: Case, *, now: datetime, also: Mapping[str, QuerySet[Any, Any]] | None = None) -> dict[str, list[Any]]:
@@ -56,7 +60,14 @@ def _questions(case: Case, now: datetime) -> dict[str, QuerySet[Any, Any]]:
         "notes": notes.order_by("-written_at")[:_NOTES],
         "contacts": Contact.objects.filter(case=case).defer("sealed_text").order_by("-at")[:50],
         "promises": case.promises.order_by("-taken_at")[:20],
-        "steps": Entry.objects.filter(case_id=case.pk).only("at", "kind", "actor_label", "trace_id", "data").order_by("-id")[:_STEPS],
+        "tickets": _of_customer(
+            ExternalTicket.objects.filter(status=ExternalTicket.DONE).defer("sealed_subject").order_by("-opened_at"), case
+        )[:_TICKETS],
+        "events": _of_customer(Entry.objects.filter(kind="event.routed").only("at", "trace_id", "data").order_by("-id"), case)[:_EVENTS],
+        "steps": Entry.objects.filter(case_id=case.pk)
+        .exclude(kind__in=QUIET_STEPS)
+        .only("at", "kind", "actor_label", "trace_id", "data")
+        .order_by("-id")[:_STEPS],
         "key": CustomerKey.objects.filter(pk=case.chargebee_customer_id),
         "invoice": Invoice.objects.filter(pk=case.chargebee_invoice_id),
         "about": Customer.objects.filter(pk=case.chargebee_customer_id),
@@ -66,3 +77,8 @@ def _questions(case: Case, now: datetime) -> dict[str, QuerySet[Any, Any]]:
         "used": DailyUse.objects.filter(on=clock.utc_date(now)).values_list("agent", "key", "used"),
         **{f"gate_{name}": rows for name, rows in of_gate.items()},
     }
+
+
+def _of_customer(rows: QuerySet[Any, Any], case: Case) -> QuerySet[Any, Any]:
+    """Of the case's customer; none where it is about many customers at once."""
+    return rows.filter(chargebee_customer_id=case.chargebee_customer_id) if case.chargebee_customer_id else rows.none()

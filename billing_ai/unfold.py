@@ -113,6 +113,8 @@ UNFOLD: dict[str, Any] = {
                     _item("Phases", "stairs", "admin:approvals_phase_changelist", may_change_rules),
                     _item("Churn and health", "favorite", "console:churn_watch", may_see_cases),
                     _item("Releases", "new_releases", "admin:agents_release_changelist", _sees("agents.view_release")),
+                    _item("Prompts", "edit_note", "console:prompts", _sees("agents.view_release")),
+                    _item("House style", "palette", "console:brand", may_change_rules),
                     _item("Consent", "how_to_reg", "admin:approvals_consent_changelist", _sees("approvals.view_consent")),
                     _item("Do not contact", "block", "admin:approvals_suppression_changelist", _sees("approvals.view_suppression")),
                 ],

@@ -20,6 +20,13 @@ from approvals.contract import Reason
 Group = Literal["treated", "held_out", "observed", ""]
 MOST_REASONS = 4
 SMALLEST_EFFECT = 0.05
+SHOWN_UNDER = {
+    "failed_payments": "payments", "late_payments": "invoices", "disputes": "cases", "downgrades": "subscriptions", "tenure": "customer",
+    "mrr_change": "subscriptions", "seat_change": "subscriptions", "discount_ends": "subscriptions", "card_expires": "customer",
+    "renewal": "subscriptions", "cancellation": "subscriptions", "reactivated": "subscriptions", "tickets_open": "tickets",
+    "oldest_ticket": "tickets", "ticket_tone": "tickets", "answer_rate": "said", "usage_change": "usage", "usage": "usage",
+}  # fmt: skip
+"""Which facts of the customer a signal was read from, as `Reason.fact` names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,9 @@ def reasons(context: ChurnContext) -> tuple[tuple[Reason, ...], tuple[Reason, ..
     effects = {name: float(values[0]) for name, values in context.scorer.effects(context.gathered.columns).items()}
     ordered = sorted(effects, key=lambda name: -abs(effects[name]))
     said = {
-        name: Reason(name, because(name, now, context.past, context.peers).words, effects[name], f"customer:{context.customer.pk}")
+        name: Reason(
+            name, because(name, now, context.past, context.peers).words, effects[name], f"{SHOWN_UNDER[name]}:{context.customer.pk}"
+        )
         for name in ordered
         if abs(effects[name]) >= SMALLEST_EFFECT
     }

@@ -9,16 +9,15 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, JsonResponse
-from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from approvals import states
 from approvals.admin import editing, presence
 from approvals.admin.calendar_month import weeks
+from approvals.admin.fact_links import fact_address, slot_sources
 from approvals.admin.pages import ConsoleRequest, console_page, show
 from approvals.admin.queue_page import amount_words
 from approvals.admin.queue_query import neighbours, question
@@ -127,6 +126,7 @@ def _card(one: ReviewedProposal, review: Review, reader: Reader) -> dict[str, An
             "body_chips": editing.as_chips(one.words.body, facts, one.words.channel),
             "insertable": editing.insertable(facts, one.words.channel) if facts else [],
             "difference": _difference(one),
+            "sources": slot_sources(one.words, facts, review.live, review.case) if facts and review.live else [],
             "sms": asdict(size(one.rendered.text)) if one.rendered and one.words.channel == "sms" else None,
         }
     return card
@@ -210,21 +210,6 @@ def _factors(case: Case) -> list[dict[str, Any]]:
         }
         for row in sorted(rows, key=lambda row: -abs(float(row.get("weight") or 0)))
     ]
-
-
-def fact_address(fact: str) -> str:
-    """Where a fact that a reason rests on (`invoice:123`) can be looked at; empty when it has no page."""
-    kind, _, pk = fact.partition(":")
-    pages = {
-        "invoice": "invoice",
-        "customer": "customer",
-        "subscription": "subscription",
-        "transaction": "transaction",
-        "payment_source": "paymentsource",
-    }
-    if kind not in pages or not pk:
-        return ""
-    return reverse(f"admin:facts_{pages[kind]}_change", args=[quote(pk)])
 
 
 def _calendar(review: Review, reader: Reader) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Case(models.Model):
             # A view or a filter that few cases fit would else be looked for through the whole queue.
             models.Index(fields=["-stake", "id"], name="case_active", condition=_ACTIVE),
             models.Index(fields=["deadline_at"], name="case_deadline", condition=_ACTIVE & models.Q(deadline_at__isnull=False)),
-            models.Index(fields=["snoozed_until"], name="case_snoozed", condition=_ACTIVE & models.Q(snoozed_until__isnull=False)),
+            models.Index(fields=["-stake", "id"], name="case_asleep", condition=_ACTIVE & models.Q(snoozed_until__isnull=False)),
             models.Index(fields=["-stake", "id"], name="case_broken", condition=_ACTIVE & models.Q(broken_promise=True)),
             models.Index(fields=["-stake", "id"], name="case_escalated", condition=_ACTIVE & models.Q(escalated_to_lead=True)),
             models.Index(fields=["-amount_reference"], name="case_high", condition=_TO_DECIDE),

@@ -67,6 +67,7 @@ class Proposal(models.Model):
             models.Index(fields=["case", "created_at"], name="proposal_by_case"),
             models.Index(fields=["status", "expires_at"], name="proposal_by_status"),
             models.Index(fields=["-created_at"], name="proposal_newest"),
+            models.Index(fields=["case"], name="proposal_second", condition=models.Q(status="waiting_second")),
             models.Index(fields=["trace_id"], name="proposal_by_trace"),
         ]
 

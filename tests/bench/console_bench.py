@@ -22,9 +22,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 PROPOSALS_A_CASE = 5
+OTHER_VIEWS = 1.3
 GOALS = {"queue": 1.3, "review": 1.3, "today": 1.3, "search by id": 2.0, "search by beginning": 2.0}
 DEEPEST = 1.5
 MOST_QUERIES = 8
+_SMALL = 2_000
+"""Fewer cases than this have a full page in every view all the same: else the large database draws 25 rows against one, and that is what is compared."""
 
 
 @dataclass
@@ -134,7 +137,7 @@ def measure(small: Site, large: Site, rounds: int) -> int:
     print("\n| page | small ms (CPU) | large ms (CPU) | ratio (CPU) | goal | queries |\n| --- | --- | --- | --- | --- | --- |")
     for page in pages:
         ratio, cpu_ratio = large.wall(page) / small.wall(page), large.cpu(page) / max(0.1, small.cpu(page))
-        goal = GOALS.get(page)
+        goal = OTHER_VIEWS if page.startswith("view ") else GOALS.get(page)
         print(
             f"| {page} | {small.wall(page):.1f} ({small.cpu(page):.0f}) | {large.wall(page):.1f} ({large.cpu(page):.0f}) "
             f"| {ratio:.2f} ({cpu_ratio:.2f}) | {goal or '–'} | {large.queries[page]} |"
@@ -269,6 +272,13 @@ def fill(proposals: int) -> dict[str, str]:
     case_of = case_id.replace("(n)", half)
     proposal_id = case_id.replace("0000-7000", "0001-7000")
     cases = proposals // PROPOSALS_A_CASE
+    is_small = cases < _SMALL
+    promised, disputed = (75, 90) if is_small else (65, 67)
+
+    def one_in(usual: int, rest: int, n: str = "n") -> str:
+        """One case in so many; in a small database one in four."""
+        return f"{n} % {4 if is_small else usual} = {rest % 4 if is_small else rest}"
+
     ago = "now() - n % 365 * interval '1 day' - n % 1440 * interval '1 minute'"
     copies(Invoice, like.chargebee_invoice_id, cases, {
         "chargebee_invoice_id": "'INV-F' || n", "chargebee_customer_id": "'cus_F' || n / 4", "due_on": f"({ago})::date",
@@ -280,19 +290,19 @@ def fill(proposals: int) -> dict[str, str]:
     })  # fmt: skip
     copies(Case, like.pk, cases, {
         "id": case_id, "chargebee_invoice_id": "'INV-F' || n", "chargebee_customer_id": "'cus_F' || n / 4",
-        "status": "CASE WHEN n % 100 < 60 THEN 'open' WHEN n % 100 < 65 THEN 'promised' WHEN n % 100 < 67 THEN 'disputed' WHEN n % 100 < 85 THEN 'recovered' ELSE 'closed' END",
+        "status": f"CASE WHEN n % 100 < 60 THEN 'open' WHEN n % 100 < {promised} THEN 'promised' WHEN n % 100 < {disputed} THEN 'disputed' WHEN n % 100 < 95 THEN 'recovered' ELSE 'closed' END",
         "waiting_count": "CASE WHEN n % 100 < 60 THEN 2 ELSE 0 END", "stake": "n::bigint * 7919 % 1000003", "amount_due_minor": "1000 + n % 90000",
         "amount_reference": "1000 + n::bigint * 104729 % 400000", "due_on": f"({ago})::date", "opened_at": ago,
         "currency": "(array['EUR','EUR','EUR','USD','USD','GBP','CHF','JPY','SEK','PLN'])[1 + n % 10]",
         "category": "(array['insufficient_funds','expired_card','do_not_honor','auth_required','mandate','fraud'])[1 + n % 6]",
         "language": "(array['en','de','fr','es','ja','it'])[1 + n % 6]", "tier": "(array['growth','starter','enterprise','free'])[1 + n % 4]",
-        "closed_at": f"CASE WHEN n % 100 < 67 THEN NULL ELSE {ago} END", "broken_promise": "n % 1000 = 7", "escalated_to_lead": "n % 1000 = 11",
-        "deadline_at": "CASE WHEN n % 400 = 3 THEN now() - interval '1 hour' WHEN n % 10 = 4 THEN now() + n % 30 * interval '1 day' END",
-        "snoozed_until": "CASE WHEN n % 50 = 5 THEN now() + interval '2 days' END", "owner_id": f"CASE WHEN n % 2000 = 9 THEN {user.pk} END", "trace_id": "md5(n::text)",
+        "closed_at": f"CASE WHEN n % 100 < {disputed} THEN NULL ELSE {ago} END", "broken_promise": one_in(1000, 7), "escalated_to_lead": one_in(1000, 10),
+        "deadline_at": f"CASE WHEN {one_in(400, 3)} THEN now() - interval '1 hour' WHEN n % 10 = 4 THEN now() + n % 30 * interval '1 day' END",
+        "snoozed_until": f"CASE WHEN {one_in(50, 5)} THEN now() + interval '2 days' END", "owner_id": f"CASE WHEN {one_in(2000, 8)} THEN {user.pk} END", "trace_id": "md5(n::text)",
     })  # fmt: skip
     copies(Proposal, one.pk, proposals, {
         "id": proposal_id, "case_id": case_of, "current_id": "NULL::bigint", "chargebee_invoice_id": f"'INV-F' || {half}", "chargebee_customer_id": f"'cus_F' || {half} / 4",
-        "status": f"CASE WHEN {half} % 100 < 60 THEN CASE WHEN n % 5 < 2 THEN CASE WHEN {half} % 500 = 2 THEN 'waiting_second' ELSE 'waiting' END ELSE 'rejected' END ELSE CASE WHEN n % 5 < 2 THEN 'done' ELSE 'withdrawn' END END",
+        "status": f"CASE WHEN {half} % 100 < 60 THEN CASE WHEN n % 5 < 2 THEN CASE WHEN {one_in(500, 2, half)} THEN 'waiting_second' ELSE 'waiting' END ELSE 'rejected' END ELSE CASE WHEN n % 5 < 2 THEN 'done' ELSE 'withdrawn' END END",
         "action": "(array['send_message','collect_payment','send_message','send_message','add_comment'])[1 + n % 5]", "step": "'step:' || n % 5", "created_at": f"now() - {half} % 365 * interval '1 day'",
         "trace_id": "md5(n::text)",
     })  # fmt: skip

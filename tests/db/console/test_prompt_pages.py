@@ -72,3 +72,10 @@ def test_a_version_is_offered_once_and_there_must_be_one_to_go_back_to() -> None
     assert "no such prompt" in post(lead, "offer", "v9")
     assert "Choose what to do" in post(lead, "burn")
     assert list(Release.objects.values_list("version", "status")) == [("v1", "offered")]
+
+
+@pytest.mark.parametrize(("role", "has_them"), [("lead", True), ("auditor", True), ("nobody", False)])
+def test_prompts_and_house_style_are_in_the_navigation_of_who_may_use_them(as_user: Any, role: str, has_them: bool) -> None:
+    page = as_user(user(role)).get("/console/").content.decode()
+    found = [f'href="{address}"' in page for address in ("/console/prompts/", "/console/brand/")]
+    assert found == [has_them, has_them]

@@ -1,0 +1,192 @@
+"""The page of one case: its whole time line, and every claim with the fact that it came from."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from agents.churn.decide import SHOWN_UNDER
+from agents.churn.signals import SIGNALS
+from agents.dunning.context import DunningContext, Said, Try
+from agents.dunning.features import score
+from approvals import timeline
+from approvals.admin.fact_links import fact_address
+from approvals.drafts.slots import SLOTS
+from audit import ledger
+from audit.actor import system
+from billing_ai.facts.models import Customer, Invoice, Subscription
+from billing_ai.integrations import readers
+from billing_ai.integrations.ports import Ticket
+from billing_ai.kernel import clock
+from billing_ai.kernel.errors import Retryable
+from billing_ai.signals.models import ExternalTicket
+from tests import factories
+
+
+def _helpdesk(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[str]:
+    """The reading port, answering with `answer()`; gives the customers that were asked about."""
+    asked: list[str] = []
+
+    def list_for_customer(customer_id: str, **_: Any) -> Any:
+        asked.append(customer_id)
+        return answer()
+
+    monkeypatch.setattr(readers, "helpdesk", lambda: SimpleNamespace(list_for_customer=list_for_customer))
+    return asked
+
+
+def _ticket() -> Ticket:
+    return Ticket("812", "Invoice is wrong", "open", "high", clock.now() - timedelta(hours=2), None, url="https://desk.example/812")
+
+
+def _tell(case: Any, kind: str, **data: Any) -> None:
+    about = {"case_id": case.pk} if kind == "run.finished" else {"customer_id": case.chargebee_customer_id}
+    with transaction.atomic():
+        ledger.append(kind, actor=system("test"), trace_id=case.trace_id, subject=("test", "1"), data=data, **about)
+
+
+def test_tickets_and_events_are_in_the_time_line_and_finished_runs_are_not(
+    chargebee: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _helpdesk(monkeypatch, lambda: [_ticket()])
+    case, other = factories.case(chargebee), factories.case(chargebee)
+    now = clock.now()
+    for whose, number in ((case, "T-77"), (other, "T-99")):
+        ExternalTicket.objects.create(
+            client="intercom", external_id=number, customer_system="chargebee", customer_ref="x", chargebee_customer_id=whose.chargebee_customer_id,
+            status="done", ticket_status="solved", tone="negative", opened_at=now - timedelta(days=1), changed_at=now,
+        )  # fmt: skip
+    _tell(case, "event.routed", type="subscription_cancelled")
+    _tell(case, "event.routed", type="payment_failed")
+    _tell(other, "event.routed", type="card_added")
+    _tell(case, "run.finished")
+
+    page = as_user(factories.user("specialist")).get(f"/console/case/{case.pk}/").content.decode()
+    shown = page[page.index('id="time-title"') :]
+
+    assert asked == [case.chargebee_customer_id]
+    assert '<a href="https://desk.example/812" rel="noreferrer">Ticket 812</a>' in shown
+    assert "Invoice is wrong · open · high" in shown
+    assert "Ticket T-77 at intercom" in shown
+    assert "solved · normal · negative" in shown
+    assert shown.index("Chargebee: subscription cancelled") < shown.index("Ticket 812") < shown.index("Ticket T-77")
+    for absent in ("T-99", "card added", "Chargebee: payment failed", "Run finished"):
+        assert absent not in shown, absent
+
+
+def test_who_may_not_see_names_sees_no_words_of_tickets(chargebee: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _helpdesk(monkeypatch, lambda: [_ticket()])
+    case = factories.case(chargebee)
+    answer = as_user(factories.user("auditor")).get(f"/console/case/{case.pk}/")
+    assert answer.status_code == 200
+    assert (asked, b"Invoice is wrong" in answer.content) == ([], False)
+
+
+def test_a_help_desk_that_is_away_or_late_is_named_and_keeps_nothing_else_away(
+    chargebee: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, case = as_user(factories.user("specialist")), factories.case(chargebee)
+
+    def away() -> Any:
+        raise Retryable("zendesk.unreachable", "Zendesk does not answer.")
+
+    _helpdesk(monkeypatch, away)
+    assert "The help desk could not be asked: Zendesk does not answer." in client.get(f"/console/case/{case.pk}/").content.decode()
+
+    release = threading.Event()
+    monkeypatch.setattr(timeline, "HELPDESK_SECONDS", 0.01)
+    _helpdesk(monkeypatch, lambda: release.wait(10) and ())
+    try:
+        page = client.get(f"/console/case/{case.pk}/").content.decode()
+    finally:
+        release.set()
+    assert "The help desk did not answer in time" in page
+    assert "Approve" in page
+
+
+def _context(**changes: Any) -> DunningContext:
+    now = clock.now()
+    invoice = Invoice(pk="INV-1", currency="EUR", amount_due_minor=90_000, due_on=(now - timedelta(days=45)).date())
+    failed = Try("txn_9", ("INV-1",), False, now, 90_000, "EUR", "stripe", "card", "51", "insufficient_funds", "h", "m", "visa")
+    base = DunningContext(
+        invoice=invoice,
+        customer=Customer(pk="cus_1", customer_since=now - timedelta(days=700)),
+        tries=(failed, replace(failed, id="txn_8")),
+        open_invoices=(invoice, Invoice(pk="INV-2")),
+        subscriptions=(Subscription(pk="sub_1", status="non_renewing"),),
+        primary_source=None,
+        said=(Said("email", now),),
+        open_tickets=2,
+        broken_promises=1,
+        steps_taken=frozenset(),
+        sms_is_allowed=False,
+        retry_check=None,  # type: ignore[arg-type]  # the score does not look at it
+        live=None,  # type: ignore[arg-type]
+    )
+    return replace(base, **changes)
+
+
+def test_every_factor_of_the_likelihood_names_a_fact_that_has_a_page(db: Any) -> None:
+    now, first = clock.now(), _context().tries[0]
+    paid = [replace(first, id=f"txn_{n}", invoice_ids=(f"INV-{n}",), succeeded=True, amount_minor=1_000) for n in range(10, 14)]
+    young = Customer(pk="cus_1", customer_since=now - timedelta(days=5))
+    contexts = (
+        _context(),
+        _context(tries=(*_context().tries, *paid)),
+        _context(tries=(*_context().tries, *paid, replace(first, id="txn_30", invoice_ids=("INV-30",)))),
+        _context(customer=young, subscriptions=(Subscription(pk="sub_1", status="cancelled"),), tries=()),
+    )
+    found = {reason.code: reason for context in contexts for reason in score(context, "insufficient_funds", now).reasons}
+    assert {code: reason.fact for code, reason in found.items() if not fact_address(reason.fact)} == {}
+    assert set(found) == {
+        "category.insufficient_funds", "acting", "history.never_paid", "history.always_paid", "history.share_paid", "tenure.long", "tenure.new",
+        "subscription.ending", "subscription.none_active", "tickets.open", "promise.broken", "attempts.many", "age.old", "invoices.several",
+        "amount.unusual",
+    }  # fmt: skip
+    assert fact_address(found["attempts.many"].fact) == "/console/facts/transaction/txn_5F9/change/"
+    assert fact_address(found["tickets.open"].fact) == "/console/customers/cus_1/#ticket-title"
+
+
+def test_every_signal_of_churn_has_the_part_of_the_customers_page_that_shows_it(db: Any) -> None:
+    assert {signal.name for signal in SIGNALS} == set(SHOWN_UNDER)
+    assert all(fact_address(f"{kind}:cus_1") for kind in SHOWN_UNDER.values())
+
+
+def test_the_anchors_of_facts_are_on_the_customers_page(chargebee: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _helpdesk(monkeypatch, list)
+    case = factories.case(chargebee)
+    page = as_user(factories.user("lead")).get(f"/console/customers/{case.chargebee_customer_id}/").content.decode()
+    for kind in ("payments", "invoices", "subscriptions", "tickets", "said", "cases", "usage", "reach"):
+        assert f'id="{fact_address(f"{kind}:x").partition("#")[2]}"' in page, kind
+
+
+def test_each_slot_of_a_draft_leads_to_the_fact_that_filled_it(chargebee: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _helpdesk(monkeypatch, list)
+    case = factories.case(chargebee, due_minor=12_000)
+    client = as_user(factories.user("specialist"))
+    page = client.get(f"/console/case/{case.pk}/").content.decode()
+    rows = page[page.index("Where its facts come from") :].split("</table>")[0]
+    for slot, shown, href in (
+        ("invoice.amount_due", "€120.00", f"/console/facts/invoice/{case.chargebee_invoice_id}/change/"),
+        ("customer.first_name", "Ada", f"/console/customers/{case.chargebee_customer_id}/#live-title"),
+        ("sender.name", "", "/console/brand/"),
+    ):
+        row = next(row for row in rows.split("<tr>") if f"{{{{ {slot} }}}}" in row)
+        assert f'href="{href}"' in row, row
+        assert shown in row
+        assert client.get(href).status_code == 200
+
+
+def test_no_slot_of_the_table_is_without_its_source(chargebee: Any) -> None:
+    from approvals.admin import fact_links
+    from approvals.case_facts import load
+
+    case = factories.case(chargebee)
+    live = load(case.chargebee_customer_id, case.chargebee_invoice_id)
+    assert all(fact_links._source(slot.fact.partition(".")[0], live, case)[0] for slot in SLOTS.values())
