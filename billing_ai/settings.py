@@ -165,9 +165,17 @@ if "sqlite" in DATABASES["default"]["ENGINE"]:
 REDIS_URL = values.get("REDIS_URL", "")
 if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
     raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or unix://.")
-# Who has a case open, and the dashboard's figures: shared by the processes of one host. Not in Redis: the console must work without it.
+# Shared by the processes of one host. Not in Redis: the console must work without it.
 _FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(VAR_DIR / "cache")}
 CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"} if TESTING else _FILES}
+# Who else has a case open: shared by all hosts where there is a Redis, and a courtesy that may fail.
+_SHARED = {
+    "BACKEND": "django.core.cache.backends.redis.RedisCache",
+    "LOCATION": REDIS_URL,
+    "KEY_PREFIX": "billing-ai",
+    "OPTIONS": {"socket_connect_timeout": 0.3, "socket_timeout": 0.3},
+}
+CACHES["presence"] = _SHARED if REDIS_URL and not TESTING else CACHES["default"]
 SECONDS_BETWEEN_SWEEPS = number("SECONDS_BETWEEN_SWEEPS", 2 if DEMO else 10)
 
 # -- the outside world -----------------------------------------------------------------------------------------------------------

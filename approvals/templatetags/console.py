@@ -36,6 +36,16 @@ def moment(at: datetime | None, reader: object = None) -> SafeString:
 
 
 @register.filter
+def clock_time(at: datetime | None, reader: object = None) -> SafeString:
+    """The time of the day to the second, for what changes while one looks."""
+    if at is None:
+        return SafeString("")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), _reader(reader).moment(at), _reader(reader).clock_time(at)
+    )
+
+
+@register.filter
 def day(at: date | datetime | None, reader: object = None) -> SafeString:
     """A date with the machine's form beside the reader's."""
     return SafeString("") if at is None else format_html('<time datetime="{}">{}</time>', at.isoformat(), _reader(reader).day(at))

@@ -59,6 +59,10 @@ class Reader:
         """`14:05`."""
         return format_time(self.local(moment), "HH:mm", locale=babel_locale(_WORDS_LOCALE))
 
+    def clock_time(self, moment: datetime) -> str:
+        """`14:02:09`, on the reader's wall."""
+        return format_time(self.local(moment), "HH:mm:ss", locale=babel_locale(_WORDS_LOCALE))
+
     def day(self, day: date | datetime | None) -> str:
         """`24 Nov 2026`."""
         if day is None:

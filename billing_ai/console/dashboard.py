@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 
 from approvals.admin.queue_query import AGEING, count_text, view_counts
 from approvals.policy import limits
@@ -167,6 +168,16 @@ def _health(known: Known, now_small: Small, reader: Reader) -> list[dict[str, st
                 "more": "",
             }
         )
+    alerts = now_small.alerts
+    rows.append(
+        {
+            "light": "warn" if alerts else "",
+            "title": "Churn scores",
+            "said": f"{len(alerts)} alert{'s' if len(alerts) != 1 else ''}" if alerts else "no alert",
+            "more": alerts[0] if alerts else "",
+            "href": reverse("console:churn_watch"),
+        }
+    )
     for tick in now_small.ticks:
         late = tick.finished_at is None or (tick.started_at is not None and tick.finished_at < tick.started_at - _LATE)
         late = late or tick.overdue(now) > _LATE

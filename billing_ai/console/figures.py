@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from time import perf_counter
 from typing import Any
 
 from django.db.models import Case as When
 from django.db.models import CharField, Count, Q, QuerySet, Sum, Value
 from django.db.models import When as Then
 
+from agents.churn.models import WatchFinding
 from agents.models import AgentRun, ModelSpend
 from approvals.admin.queue_query import AGEING, COUNT_STOPS_AT, capped_counts
 from approvals.models import Case, DailyUse, Execution, Figures, KillSwitch, Limit, Outcome, Phase, Proposal
@@ -22,9 +24,12 @@ from billing_ai.work.models import Leased, Tick
 RENEWED_EVERY = timedelta(seconds=20)
 _TOO_OLD = timedelta(minutes=1)
 """No sweep has renewed them: then the page adds up by itself, as it has to where no worker runs."""
+_WORTH_KEEPING = 200
+"""Figures are kept this many times as long as they took to add up, a minute at most: a page then spends at most half a percent of the time on them."""
 _ASKED_FOR = timedelta(days=1)
 RUNS_SHOWN = 5_000
 """The newest runs that the table of agents is made from."""
+ALERTS_SHOWN = 20
 NO_DATE = "none"
 
 Money = dict[str, int]
@@ -75,6 +80,8 @@ class Small:
     """How much of a daily limit is used up today, by agent and key; of money the currency that has come furthest, since each has the whole limit."""
     spend: list[tuple[Any, str, int, int, int]]
     switches: list[KillSwitch]
+    alerts: list[str]
+    """What the watch over churn scores found last, in words: probabilities that do not come true, customers who no longer look as they did."""
 
 
 def parked_queries() -> dict[str, Any]:
@@ -87,10 +94,10 @@ def parked_queries() -> dict[str, Any]:
 
 
 def known(month_start: datetime) -> Known:
-    """The figures of the reader whose month began at `month_start`, at most a minute old."""
+    """The figures of the reader whose month began at `month_start`: at most a minute old, and of few cases seconds."""
     now = clock.now()
     row = Figures.objects.filter(pk=month_start).first()
-    if row is None or abs(now - row.taken_at) > _TOO_OLD:
+    if row is None or abs(now - row.taken_at) > _kept_for(row):
         return _read(_renewed(month_start, asked_at=now))
     if now - row.asked_at > timedelta(hours=1):
         Figures.objects.filter(pk=month_start).update(asked_at=now)
@@ -119,6 +126,7 @@ def small() -> Small:
             .values_list("day", "agent", "spent_micro_usd", "calls", "unknown_cost_calls")
             .order_by("day", "agent"),
             "switches": KillSwitch.objects.all(),
+            "alerts": WatchFinding.objects.filter(is_alert=True).order_by("kind", "name").values_list("words", flat=True)[:ALERTS_SHOWN],
             "people": KillSwitch.objects.filter(is_on=True).values_list("scope", "changed_by__first_name", "changed_by__last_name", "changed_by__username"),
         }
     )  # fmt: skip
@@ -129,12 +137,20 @@ def small() -> Small:
     for agent, key, amount in found["used"]:
         limit = (agent, str(key).partition(".")[0])
         used[limit] = max(used[limit], amount)
-    return Small(found["ticks"], found["phases"], found["limits"], dict(used), found["spend"], found["switches"])
+    return Small(found["ticks"], found["phases"], found["limits"], dict(used), found["spend"], found["switches"], found["alerts"])
+
+
+def _kept_for(row: Figures) -> timedelta:
+    took: Any = row.figures.get("took_seconds", _TOO_OLD.total_seconds())
+    return min(_TOO_OLD, timedelta(seconds=took * _WORTH_KEEPING))
 
 
 def _renewed(month_start: datetime, **columns: Any) -> Figures:
+    began = perf_counter()
+    added = _added_up(month_start)
     row, _ = Figures.objects.update_or_create(
-        pk=month_start, defaults={"figures": _added_up(month_start), "taken_at": clock.now(), **columns}
+        pk=month_start,
+        defaults={"figures": {**added, "took_seconds": round(perf_counter() - began, 4)}, "taken_at": clock.now(), **columns},
     )
     return row
 

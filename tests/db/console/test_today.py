@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
 
+from agents.churn.models import WatchFinding
 from approvals.models import Case, DailyUse, Figures, Limit, Outcome
 from billing_ai.console import figures, tasks
 from billing_ai.kernel import clock
@@ -48,7 +50,44 @@ def test_the_figures_are_right_by_currency_age_reason_and_attempt(chargebee: Any
     assert set(known.by_step) == {"retry", "email"}
 
 
-def test_a_page_takes_the_kept_figures_until_they_are_old_and_the_sweep_renews_them(chargebee: Any) -> None:
+def _takes(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Adding up takes so long."""
+    clocks = itertools.cycle((0.0, seconds))
+    monkeypatch.setattr(figures, "perf_counter", lambda: next(clocks))
+
+
+def test_figures_of_few_cases_are_seconds_old_and_the_page_says_how_old(
+    chargebee: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _takes(monkeypatch, 0.01)
+    with time_machine.travel(NOON, tick=False) as moved:
+        assert figures.known(MONTH).open_cases == 0
+        factories.case(chargebee)
+        moved.shift(timedelta(seconds=2))
+        assert figures.known(MONTH).open_cases == 0
+        moved.shift(timedelta(seconds=1))
+        assert figures.known(MONTH).open_cases == 1
+        page = as_user(factories.user("auditor")).get("/console/").content.decode()
+    assert '<time datetime="2026-03-10T12:00:03+00:00"' in page
+    assert ">12:00:03</time>" in page
+
+
+def test_what_the_watch_over_churn_found_is_on_the_page(as_user: Any) -> None:
+    now = clock.now()
+    for name, is_alert in (("usage", True), ("tenure", False)):
+        WatchFinding.objects.create(kind="drift", name=name, words=f"{name} has moved", is_alert=is_alert, looked_at=now)
+    client = as_user(factories.user("lead"))
+    page = client.get("/console/").content.decode()
+    assert '<a href="/console/churn/">Churn scores</a> <span class="small quiet">usage has moved</span>' in page
+    assert "1 alert<" in page
+    WatchFinding.objects.all().delete()
+    assert "no alert<" in client.get("/console/").content.decode()
+
+
+def test_a_page_takes_the_kept_figures_until_they_are_old_and_the_sweep_renews_them(
+    chargebee: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _takes(monkeypatch, 30)
     with time_machine.travel(NOON, tick=False) as moved:
         assert figures.known(MONTH).open_cases == 0
         factories.case(chargebee)
