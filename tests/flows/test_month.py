@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from django.conf import settings as configured
 
+from agents.models import AgentRun
 from audit.verify import verify
 from tests.flows.conftest import World
 from tests.flows.month import checker
@@ -53,6 +54,7 @@ def test_a_month_in_every_phase_breaks_no_limit(world: World, settings: Any) -> 
         "all payments": sum(1 for one in seen.payments if one.at >= month.began),
         "proposals by phase": month.in_phases(),
         "happened": dict(month.counts),
+        "runs that ended parked": AgentRun.objects.filter(status="parked").count(),
         "refused": dict(month.refused),
         "breaches": checker.by_rule(found),
     }

@@ -152,7 +152,8 @@ def breaches(seen: Seen, said: Iterable[Said], limits: Limits, approvals: Approv
     words = list(said)
     found = _confirmations(seen, words)
     # What answers the customer's own STOP is held against the rule about it and against no other.
-    seen = replace(seen, messages=[message for message in seen.messages if message not in _answers(seen, words)])
+    answers = _answers(seen, words)
+    seen = replace(seen, messages=[message for message in seen.messages if message not in answers])
     ours = [payment for payment in seen.payments if _is_ours(payment, seen.calls)]
     found += _hours_and_days_off(seen, limits)
     found += _frequency(seen, words, limits)
@@ -171,10 +172,9 @@ def _answers(seen: Seen, words: list[Said]) -> list[Message]:
     answers = []
     for word in words:
         if word.what == "opt out" and word.channel == "sms":
+            there = seen.at_number_of(word.customer)
             after = [
-                message
-                for message in seen.messages
-                if message.customer in seen.at_number_of(word.customer) and message.channel == "sms" and message.at >= word.since
+                message for message in seen.messages if message.customer in there and message.channel == "sms" and message.at >= word.since
             ]
             answers += [message for message in after[:1] if message.at - word.since <= timedelta(minutes=5)]
     return answers
