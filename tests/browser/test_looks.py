@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from approvals.models import Case, Proposal
 from audit.models import Entry
+from billing_ai.console import site_setup
+from billing_ai.integrations.chargebee.setup_check import Finding, Level
 from tests import factories
+from tests.db.console import orders
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SignIn = Callable[..., Page]
@@ -60,6 +64,53 @@ def test_no_serious_fault_on_the_main_pages(sign_in: SignIn, lena: Any, chargebe
     page.keyboard.press("Control+k")
     expect(page.get_by_role("combobox")).to_be_focused()
     found["commands"] = faults(page)
+    assert {where: what for where, what in found.items() if what} == {}
+
+
+def test_no_serious_fault_on_the_other_pages(sign_in: SignIn, lena: Any, chargebee: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What opens on a case, many at once, what is parked, rules, customers, prompts, house style, Chargebee and the API."""
+    monkeypatch.setattr(
+        site_setup, "check_site", lambda **_: [Finding(f"a.{level.value}", level, f"It is {level.value}.") for level in Level]
+    )
+    case = factories.case(chargebee, words=factories.GERMAN, locale="de-DE")
+    for number in range(3):
+        factories.case(chargebee, due_minor=5_000 + number)
+    orders.parked(factories.case(chargebee, status="closed"))
+    orders.api(case)
+    orders.offered(case)
+    page, found = sign_in(lena, path=f"/console/case/{case.pk}/"), {}
+
+    def look(name: str) -> None:
+        found[name] = faults(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280, f"{name} is wider than the screen"
+
+    page.keyboard.press("g")
+    expect(page.get_by_label("In English, for you only")).to_be_visible()
+    page.keyboard.press("c")
+    expect(page.get_by_role("button", name="Log the call")).to_be_visible()
+    look("English and a call")
+    page.keyboard.press("m")
+    look("more orders")
+    page.goto("/console/queue/")
+    page.locator("[data-all]").check()
+    page.get_by_role("button", name="Preview a release").click()
+    expect(page.get_by_role("button", name="Release what is ticked")).to_be_visible()
+    look("many at once")
+    page.get_by_role("button", name="Release what is ticked").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    look("a release")
+    for name in ("parked", "new_limit", "new_segment", "change_limit", "change_phase", "contact", "customers", "customer", "churn_watch", "churn_rule", "churn_release",
+                 "prompts", "brand", "chargebee", "crm_fields", "new_api_client", "api_client", "api_endpoint", "import_consents"):  # fmt: skip
+        page.goto(reverse(f"console:{name}", args=orders.PAGES[name][1](case)))
+        look(name)
+    for path in (
+        "approvals/policy/contact.frequency/history/",
+        "approvals/execution/",
+        "api/apitoken/",
+        "case/00000000-0000-4000-8000-000000000000/",
+    ):
+        page.goto(f"/console/{path}")
+        look(path)
     assert {where: what for where, what in found.items() if what} == {}
 
 
