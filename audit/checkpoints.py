@@ -10,23 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from io import BufferedRandom
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.utils.module_loading import import_string
 
 from audit import keys
 from audit.ledger import GENESIS, time_text
-from audit.models import Checkpoint, CheckpointHead
+from audit.models import Checkpoint, CheckpointHead, CheckpointPlace
+from audit.sinks import Sink, configured_sinks
+from audit.statement import statement
 from billing_ai.kernel import clock
 from billing_ai.kernel.ids import canonical_json
 
@@ -46,96 +42,49 @@ class Head:
         return hashlib.sha256(b"\x00" + canonical_json([self.writer, self.position, self.hash])).digest()
 
 
-class Sink(Protocol):
-    """Somewhere outside the database that keeps lines in order: a file, an object store with retention, a time-stamp service.
-
-    Name another one by its dotted path in the setting `AUDIT_CHECKPOINT_SINK`; it is called without arguments.
-    """
-
-    def last_number(self) -> int:
-        """The number of the last checkpoint it holds, 0 when it holds none."""
-
-    def write(self, lines: Iterable[tuple[int, str]]) -> None:
-        """Keep (number, line) pairs for good; numbers that it already holds are passed over. Raises OSError when it could not."""
-
-    def lines(self) -> Iterator[str]:
-        """What it holds, oldest first."""
-
-
-class FileSink:
-    """One line of JSON a checkpoint in a file that is only appended to, each flushed to the disk before it counts as written."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def last_number(self) -> int:
-        if not self.path.exists():
-            return 0
-        with self.path.open("rb") as file:
-            return _last_number(file)
-
-    def write(self, lines: Iterable[tuple[int, str]]) -> None:
-        with self._locked() as file:
-            held = _last_number(file)
-            file.seek(0, os.SEEK_END)
-            if file.tell() and not _ends_with_newline(file):
-                file.write(b"\n")  # the machine stopped in the middle of a line: that line stays as it is, and ours begins a new one
-            for number, line in lines:
-                if number > held:
-                    file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def lines(self) -> Iterator[str]:
-        if self.path.exists():
-            with self.path.open(encoding="utf-8") as file:
-                yield from (line.rstrip("\n") for line in file if line.strip())
-
-    @contextmanager
-    def _locked(self) -> Iterator[BufferedRandom]:
-        import fcntl
-
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o640)
-        with os.fdopen(descriptor, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
+def take() -> Checkpoint | None:
+    """Take a checkpoint when any chain moved; None when nothing moved or another process was faster."""
+    try:
+        with transaction.atomic():
+            return _take()
+    except IntegrityError:
+        logger.info("audit.checkpoint_taken_elsewhere")
+        return None
 
 
 def checkpoint() -> Checkpoint | None:
-    """Take a checkpoint when any chain moved, and bring the sink up to date; None when nothing moved or another process was faster.
-
-    Raises OSError when the sink refuses; the checkpoint stands then, and the next call writes it out.
-    """
-    taken = None
-    try:
-        with transaction.atomic():
-            taken = _take()
-    except IntegrityError:
-        logger.info("audit.checkpoint_taken_elsewhere")
-    sink = configured_sink()
-    if sink is not None:
+    """As `take`, and bring every place outside up to date. One that is down holds nothing up: the next call writes what it lacks."""
+    taken = take()
+    for sink in configured_sinks():
         publish(sink)
     return taken
 
 
 def publish(sink: Sink) -> int:
-    """Write out what the sink does not hold yet; how many lines that were."""
-    missing = Checkpoint.objects.filter(number__gt=sink.last_number()).order_by("number")
-    count = missing.count()
-    if count:
-        sink.write((found.number, line_of(found)) for found in missing.iterator(chunk_size=200))
-    return count
+    """Write out what the place does not hold yet, and note how that went; how many lines that were, 0 when it is down."""
+    try:
+        held = sink.last_number()
+        missing = Checkpoint.objects.filter(number__gt=held).order_by("number")
+        numbers = list(missing.values_list("number", flat=True))
+        if numbers:
+            held = numbers[-1]
+            sink.write((found.number, line_of(found)) for found in missing.filter(number__lte=held).iterator(chunk_size=200))
+    except OSError as error:
+        logger.warning("audit.checkpoint_not_written_outside", extra={"place": sink.name, "error": str(error)})
+        place, _ = CheckpointPlace.objects.get_or_create(name=sink.name)
+        place.failing_since, place.error = place.failing_since or clock.now(), str(error)[:300]
+        place.save()
+        return 0
+    seen = {"failing_since": None, "error": "", "seen_at": clock.now(), "last_number": held}
+    CheckpointPlace.objects.update_or_create(name=sink.name, defaults=seen)
+    return len(numbers)
 
 
-def configured_sink() -> Sink | None:
-    """The sink that the settings name: `AUDIT_CHECKPOINT_SINK`, else a file at `AUDIT_CHECKPOINT_FILE`, else none."""
-    dotted = getattr(settings, "AUDIT_CHECKPOINT_SINK", "")
-    if dotted:
-        sink: Sink = import_string(dotted)()
-        return sink
-    path = settings.AUDIT_CHECKPOINT_FILE
-    return FileSink(Path(path)) if path else None
+def places() -> list[CheckpointPlace]:
+    """How each configured place does; one that was never written to has number 0."""
+    names = [sink.name for sink in configured_sinks()]
+    known = {row.name: row for row in CheckpointPlace.objects.filter(name__in=names)}
+    return [known.get(name) or CheckpointPlace(name=name) for name in names]
 
 
 def merkle_root(heads: Iterable[Head]) -> bytes:
@@ -145,11 +94,6 @@ def merkle_root(heads: Iterable[Head]) -> bytes:
         pairs = [hashlib.sha256(b"\x01" + level[n] + level[n + 1]).digest() for n in range(0, len(level) - 1, 2)]
         level = pairs + level[len(level) & ~1 :]
     return level[0] if level else GENESIS
-
-
-def statement(number: int, at: str, entries: int, root: str, previous: str) -> bytes:
-    """What a checkpoint's hash and signature cover."""
-    return canonical_json({"number": number, "at": at, "entries": entries, "root": root, "previous": previous})
 
 
 def line_of(found: Checkpoint) -> str:
@@ -234,29 +178,3 @@ _MOVED = """
     FROM heads JOIN audit_entry e ON e.writer = heads.writer AND e.position = heads.position
     WHERE heads.position > heads.known
 """
-
-
-def _ends_with_newline(file: Any) -> bool:
-    file.seek(-1, os.SEEK_END)
-    ends = file.read(1) == b"\n"
-    file.seek(0, os.SEEK_END)
-    return bool(ends)
-
-
-def _last_number(file: Any) -> int:
-    """The number in the last whole line, looking back from the end so that a long file costs nothing."""
-    file.seek(0, os.SEEK_END)
-    end, tail = file.tell(), b""
-    while end > 0:
-        start = max(0, end - 65536)
-        file.seek(start)
-        tail = file.read(end - start) + tail
-        end = start
-        lines = tail.split(b"\n")
-        # the first piece may be the end of a longer line, unless the file begins there
-        for line in reversed(lines if end == 0 else lines[1:]):
-            try:
-                return int(json.loads(line)["number"])
-            except (ValueError, KeyError, TypeError):
-                continue
-    return 0

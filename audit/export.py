@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,12 +27,10 @@ from django.template.loader import render_to_string
 
 from audit import keys, ledger, recipe
 from audit.actor import Actor, current_trace_id
-from audit.checkpoints import checkpoint, line_of
+from audit.checkpoints import line_of, take
 from audit.models import Checkpoint, CheckpointHead, Entry
 from billing_ai.kernel import clock
 from billing_ai.kernel.ids import new_trace_id
-
-logger = logging.getLogger(__name__)
 
 Contributor = Callable[[UUID], Mapping[str, Any]]
 _contributors: dict[str, Contributor] = {}
@@ -111,10 +108,7 @@ def _write(
     case_id: UUID | None,
 ) -> Pack:
     made_at = clock.now()
-    try:
-        checkpoint()  # so that every entry in the pack is covered by one
-    except OSError as error:
-        logger.warning("audit.checkpoint_not_written_outside", extra={"error": str(error)})
+    take()  # so that every entry in the pack is covered by a checkpoint; the next sweep writes it outside
     newest = Checkpoint.objects.order_by("-number").values_list("number", flat=True).first() or 0
     entries = _covered(entries, newest)
     writing = _Writing(into)

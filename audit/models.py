@@ -105,6 +105,34 @@ class CheckpointHead(models.Model):
         return f"{self.writer.hex}:{self.position}"
 
 
+class CheckpointPlace(models.Model):
+    """How a place outside does: what it holds, and since when and why it cannot be written to."""
+
+    name = models.CharField(max_length=300, primary_key=True, help_text="its address without passwords")
+    last_number = models.PositiveBigIntegerField(default=0)
+    seen_at = models.DateTimeField(null=True, help_text="when it last answered")
+    failing_since = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True, default="")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CheckpointStamp(models.Model):
+    """An RFC 3161 token over a checkpoint's statement. It proves itself; nobody can make one for a time that is over."""
+
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="stamps")
+    place = models.CharField(max_length=300)
+    at = models.DateTimeField()
+    token = models.BinaryField(help_text="the service's whole answer (TimeStampResp), as openssl ts reads it")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["checkpoint", "place"], name="audit_checkpointstamp_once")]
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.checkpoint_id}"
+
+
 class CustomerKey(models.Model):
     """The key under which one customer's words are sealed, itself wrapped by the master key. Erased: the row stays, the key is gone."""
 

@@ -21,11 +21,16 @@ from django.db.models.functions import Cast
 
 from audit import keys
 from audit.append_only import APPEND_ONLY, link
-from audit.checkpoints import Head, Sink, configured_sink, merkle_root, statement
-from audit.ledger import COLUMNS, GENESIS, content_hash, time_text
-from audit.models import Checkpoint, CheckpointHead, Entry
+from audit.checkpoints import Head, merkle_root
+from audit.ledger import COLUMNS, GENESIS, content_hash
+from audit.models import Checkpoint, CheckpointHead, CheckpointStamp, Entry
+from audit.sinks import Sink, configured_sinks
+from audit.statement import text_of
+from audit.time_stamps import BadStamp, check
 
 _PAGE = 2000
+_OUTSIDE_A_PART = 1_000
+"""How many checkpoints of each place the sweep reads in a round; an object store takes a call for each. `verify_audit` reads all of them."""
 _KEPT = 200
 
 
@@ -50,6 +55,7 @@ class Report:
     checkpoints: int = 0
     outside: int = 0
     torn_lines: int = 0
+    stamps: int = 0
     uncovered: int = 0
     wrong: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -67,20 +73,23 @@ class Report:
 
 
 def verify(sink: Sink | None = None) -> Report:
-    """Check triggers, checkpoints (their signatures, their chain, the copy outside) and every entry. Without `sink`: the configured one.
+    """Check triggers, checkpoints (their signatures, their chain, the copies outside, time stamps) and every entry.
+
+    Without `sink`: each place that is configured. One that cannot be read is a finding: what it holds was not compared.
 
     New entries may arrive meanwhile. What was read first (the copy outside, then the checkpoints) is compared with what is read later, so they
     do no harm.
     """
     report = Report()
     secrets = _secrets(report)
-    sink = sink or configured_sink()
-    outside_last = sink.last_number() if sink else 0
+    sinks = [sink] if sink is not None else configured_sinks()
+    outside_last = _last_outside(report, sinks)
     newest = Checkpoint.objects.order_by("-number").values_list("number", flat=True).first() or 0
     _check_triggers(report)
     _check_checkpoints(report, {keys.public_key(secret) for secret in secrets}, newest)
-    if sink is not None:
-        _check_outside(report, sink, outside_last)
+    for one, last in outside_last:
+        _check_outside(report, one, last)
+    _check_stamps(report, newest)
     _check_entries(report, [keys.mark_key(secret) for secret in secrets], newest)
     return report
 
@@ -92,14 +101,15 @@ def verify_part(after: UUID | None, most_entries: int, sink: Sink | None = None)
     """
     report = Report()
     secrets = _secrets(report)
-    sink = sink or configured_sink()
-    outside_last = sink.last_number() if sink else 0
+    sinks = [sink] if sink is not None else configured_sinks()
+    outside_last = _last_outside(report, sinks)
     newest = Checkpoint.objects.order_by("-number").values_list("number", flat=True).first() or 0
     _check_triggers(report)
     if after is None:
         _check_checkpoints(report, {keys.public_key(secret) for secret in secrets}, newest)
-        if sink is not None:
-            _check_outside(report, sink, outside_last)
+        for one, last_held in outside_last:
+            _check_outside(report, one, last_held, after=max(0, last_held - _OUTSIDE_A_PART))
+        _check_stamps(report, newest, after=max(0, newest - _OUTSIDE_A_PART))
     mark_keys = [keys.mark_key(secret) for secret in secrets]
     for writer in _writers(newest, after):
         report.writers += 1
@@ -139,7 +149,7 @@ def _check_checkpoints(report: Report, public_keys: set[bytes], newest: int) -> 
             report.add(Finding("checkpoint_removed", f"checkpoints {expected} to {number - 1} are missing", checkpoint=expected))
         elif bytes(found.previous) != previous:
             report.add(Finding("checkpoint_relinked", f"checkpoint {number} does not follow from the one before", checkpoint=number))
-        text = statement(number, time_text(found.at), found.entries, bytes(found.root).hex(), bytes(found.previous).hex())
+        text = text_of(found)
         if not _is_signed(text, bytes(found.hash), bytes(found.signature), bytes(found.public_key), public_keys):
             report.add(Finding("checkpoint_forged", f"checkpoint {number} was changed, or not signed by this system", checkpoint=number))
         heads = [
@@ -161,10 +171,28 @@ def _is_signed(text: bytes, digest: bytes, signature: bytes, public_key: bytes, 
     return True
 
 
-def _check_outside(report: Report, sink: Sink, last: int) -> None:
-    """The copy outside against the database; where they differ, its heads tell which entries."""
+def _last_outside(report: Report, sinks: list[Sink]) -> list[tuple[Sink, int]]:
+    """What each place held when the check began. One that gives no answer is left out, and that is a finding."""
+    held = []
+    for sink in sinks:
+        try:
+            held.append((sink, sink.last_number()))
+        except OSError as error:
+            report.add(Finding("outside_unreadable", f"the copy outside was not compared: {error}"))
+    return held
+
+
+def _check_outside(report: Report, sink: Sink, last: int, after: int = 0) -> None:
+    """A copy outside against the database; where they differ, its heads tell which entries."""
+    try:
+        _compare(report, sink, last, after)
+    except OSError as error:
+        report.add(Finding("outside_unreadable", f"the copy outside was not compared to its end: {error}"))
+
+
+def _compare(report: Report, sink: Sink, last: int, after: int) -> None:
     expected = 0
-    for line in sink.lines():
+    for line in sink.lines(after):
         try:
             told = json.loads(line)
             number, digest = int(told["number"]), str(told["hash"])
@@ -188,6 +216,18 @@ def _check_outside(report: Report, sink: Sink, last: int) -> None:
         report.add(Finding("checkpoint_outside", f"checkpoint {number} {what}", checkpoint=number))
         for head in heads:
             _check_head(report, head, number)
+
+
+def _check_stamps(report: Report, newest: int, after: int = 0) -> None:
+    """Each time stamp against the checkpoint beside which it is kept."""
+    stamps = CheckpointStamp.objects.filter(checkpoint_id__gt=after, checkpoint_id__lte=newest).select_related("checkpoint")
+    for stamp in stamps.order_by("checkpoint_id").iterator(chunk_size=200):
+        report.stamps += 1
+        try:
+            check(bytes(stamp.token), bytes(stamp.checkpoint.hash))
+        except BadStamp as error:
+            sentence = f"the time stamp of checkpoint {stamp.checkpoint_id} by {stamp.place} does not hold: {error}"
+            report.add(Finding("stamp", sentence, checkpoint=stamp.checkpoint_id))
 
 
 def _check_head(report: Report, head: Head, number: int) -> None:

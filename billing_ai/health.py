@@ -24,6 +24,8 @@ from prometheus_client.registry import Collector
 
 from agents.models import AgentRun
 from approvals.models import Execution, KillSwitch, Proposal
+from audit.checkpoints import places
+from audit.models import Checkpoint
 from billing_ai.health_rates import rates_and_latencies
 from billing_ai.inbox.models import Event
 from billing_ai.kernel import clock
@@ -156,6 +158,16 @@ class _Figures(Collector):
             problems.add_metric([tick.schedule], float(tick.problems))
         yield overdue
         yield problems
+        behind = GaugeMetricFamily("billing_audit_place_behind", "Checkpoints that a place outside does not hold yet", labels=["place"])
+        failing = GaugeMetricFamily(
+            "billing_audit_place_failing_seconds", "Time since a place outside could last be written to; 0 while it can", labels=["place"]
+        )
+        newest = Checkpoint.objects.order_by("-number").values_list("number", flat=True).first() or 0
+        for place in places():
+            behind.add_metric([place.name], max(0, newest - place.last_number))
+            failing.add_metric([place.name], _age(now, place.failing_since))
+        yield behind
+        yield failing
         yield from rates_and_latencies(now)
         switches = GaugeMetricFamily("billing_kill_switch_on", "1 while a kill switch stops something", labels=["scope"])
         for scope, is_on in KillSwitch.objects.order_by("scope").values_list("scope", "is_on"):

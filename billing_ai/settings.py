@@ -229,11 +229,10 @@ HUBSPOT_TOKEN = values.get("HUBSPOT_TOKEN", "" if IS_PRODUCTION else "simulator"
 METRICS_TOKEN = values.get("METRICS_TOKEN", "")
 SEND_DELAY_SECONDS = number("SEND_DELAY_SECONDS", 5 if DEMO else 300)
 RETENTION_DAYS = number("RETENTION_DAYS", 0)
-AUDIT_CHECKPOINT_FILE: Path | None = (
-    Path(values["AUDIT_CHECKPOINT_FILE"])
-    if values.get("AUDIT_CHECKPOINT_FILE")
-    else (None if IS_PRODUCTION or TESTING else VAR_DIR / "audit-heads.jsonl")
+AUDIT_CHECKPOINTS: list[str] = words("AUDIT_CHECKPOINTS") or (
+    [] if IS_PRODUCTION or TESTING else [(VAR_DIR / "audit-heads.jsonl").absolute().as_uri()]
 )
+AUDIT_TSA_ROOTS = Path(values["AUDIT_TSA_ROOTS"]) if values.get("AUDIT_TSA_ROOTS") else None
 # The simulator's clock can be moved; on a demo machine ours follows this file. Production has no such file.
 CLOCK_OFFSET_FILE: Path | None = VAR_DIR / "clock-offset" if DEMO else None
 

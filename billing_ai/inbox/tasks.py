@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from audit.checkpoints import checkpoint
+from audit.checkpoints import checkpoint, places
 from billing_ai.inbox import beliefs, proof, roll_call, routing
 from billing_ai.inbox import reconcile as reconciling
 from billing_ai.inbox.models import Event
@@ -72,4 +72,6 @@ def checkpoint_audit() -> None:
     tick = claims.claim_tick("audit.checkpoint", timedelta(seconds=max(10.0, settings.SECONDS_BETWEEN_SWEEPS * 6)))
     if tick is not None:
         found = checkpoint()
-        claims.finish_tick(tick, "nothing new" if found is None else str(found))
+        down = [place for place in places() if place.failing_since is not None]
+        said = "; ".join(f"not written to {place.name} since {place.failing_since:%d %b, %H:%M} UTC: {place.error}" for place in down)
+        claims.finish_tick(tick, said or ("nothing new" if found is None else str(found)), len(down))

@@ -169,7 +169,7 @@ def test_no_word_is_left_in_any_place_that_takes_one(
     chargebee: factories.FakeChargebee, people: dict[str, User], client: Any, settings: Any, tmp_path: Any
 ) -> None:
     # given a customer about whom, and as whom, everything was written that can be written
-    settings.AUDIT_CHECKPOINT_FILE = tmp_path / "heads.jsonl"
+    settings.AUDIT_CHECKPOINTS = [(tmp_path / "heads.jsonl").as_uri()]
     colleagues_write(chargebee, people, client)
     the_customer_answers(people)
     other_systems_tell(people)

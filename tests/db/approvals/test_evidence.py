@@ -28,7 +28,7 @@ ADDRESS = "ada@example.com"
 @pytest.fixture
 def worked(chargebee: factories.FakeChargebee, people: dict[str, User], settings: Any, tmp_path: Path) -> Case:
     """Drafted, edited, approved, called with a lost answer, settled, and a part of the money came in."""
-    settings.AUDIT_CHECKPOINT_FILE = tmp_path / "heads.jsonl"
+    settings.AUDIT_CHECKPOINTS = [(tmp_path / "heads.jsonl").as_uri()]
     case = factories.case(chargebee)
     message = case.proposals.get()
     old = read_words(message.current)

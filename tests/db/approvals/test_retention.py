@@ -34,7 +34,7 @@ DAYS = 30
 
 @pytest.fixture(autouse=True)
 def kept_for_thirty_days(settings: Any, tmp_path: Path) -> None:
-    settings.RETENTION_DAYS, settings.AUDIT_CHECKPOINT_FILE = DAYS, tmp_path / "heads.jsonl"
+    settings.RETENTION_DAYS, settings.AUDIT_CHECKPOINTS = DAYS, [(tmp_path / "heads.jsonl").as_uri()]
 
 
 def worked(chargebee: factories.FakeChargebee, people: dict[str, User]) -> Case:

@@ -59,7 +59,7 @@ def test_nothing_can_be_changed_not_even_by_a_superuser(client_of):
     assert client.get(reverse("admin:audit_entry_add")).status_code == 403
     assert client.post(reverse("admin:audit_entry_change", args=[entry_id]), {"kind": "x"}).status_code == 403
     assert client.post(reverse("admin:audit_entry_delete", args=[entry_id]), {"post": "yes"}).status_code == 403
-    assert Entry.objects.get().kind == "proposal.approved"
+    assert Entry.objects.get(pk=entry_id).kind == "proposal.approved"
 
 
 @pytest.mark.django_db

@@ -36,7 +36,7 @@ def printed(language: str) -> str:
 
 @pytest.fixture
 def outside(tmp_path: Path, settings: Any) -> Path:
-    settings.AUDIT_CHECKPOINT_FILE = tmp_path / "checkpoints.jsonl"
+    settings.AUDIT_CHECKPOINTS = [(tmp_path / "checkpoints.jsonl").as_uri()]
     for number in range(6):
         with transaction.atomic():
             ledger.append(

@@ -16,9 +16,11 @@ from audit import keys, ledger, seal
 from audit import verify as verify_module
 from audit.actor import system
 from audit.append_only import install_sql, link, remove_sql
-from audit.checkpoints import FileSink, Head, checkpoint, merkle_root, statement
+from audit.checkpoints import Head, checkpoint, merkle_root
 from audit.ledger import append
 from audit.models import Checkpoint, Entry
+from audit.sinks import FileSink, sink_of
+from audit.statement import statement
 from audit.verify import Report, verify
 
 WHO = system("test")
@@ -32,9 +34,9 @@ def write(count: int = 1) -> list[int]:
 
 @pytest.fixture
 def outside(settings, tmp_path):
-    settings.AUDIT_CHECKPOINT_FILE = tmp_path / "heads.jsonl"
+    settings.AUDIT_CHECKPOINTS = [(tmp_path / "heads.jsonl").as_uri()]
     ledger._start_new_chain()
-    return FileSink(settings.AUDIT_CHECKPOINT_FILE)
+    return sink_of(settings.AUDIT_CHECKPOINTS[0])
 
 
 @pytest.fixture

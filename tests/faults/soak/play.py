@@ -51,7 +51,7 @@ def soak(minutes: float, seed: str, backend: str, customers: int) -> int:
 
 def _soak(rig: Rig, minutes: float, seed: str, backend: str) -> int:
     settings.CHARGEBEE_API_URL = rig.site.api_url
-    settings.AUDIT_CHECKPOINT_FILE = rig.var_dir / "audit-heads.jsonl"
+    settings.AUDIT_CHECKPOINTS = [(rig.var_dir / "audit-heads.jsonl").as_uri()]
     # Every score that changes asks the owner for something, so that tasks in the CRM are among what is compared.
     Phase.objects.filter(agent="churn").update(phase=Phase.ASSIST)
     InterventionRule.objects.filter(key="high_task").update(bands=list(ChurnScore.BANDS), cool_down_days=0)
