@@ -17,14 +17,16 @@ _EXPECTED = {
     "promise": "no guarantee about service, fees or refunds",
     "false_urgency": "no deadline or consequence that is not in the facts",
     "consequence": "no consequence for the service that is not in the facts",
+    "needless": "no word that nothing need be paid",
     "state_claim": "nothing about payment or state that is not in the facts",
     "prompt_leak": "nothing about prompts, models or drafting",
 }
+_REPORTED_AS = {"consequence": "false_urgency", "needless": "state_claim"}
 _PERCENT = re.compile(rf"(?:{NOT_AFTER_WORD}[-−–]?(?P<before>{NUMBER})\s?[%％٪])|(?:[%％٪]\s?(?P<after>\d{{1,3}}(?:[.,]\d+)?))")
 _LEAK = re.compile(
     r"(?i)\[\s*(?:system|assistant|user|developer|ai|model|draft|note|tone)\b[^\]\n]*\]|\[/?inst\]|<\|?/?(?:im_start|im_end|system|assistant|user|endoftext)[|>]?|```|^\s*#{1,4}\s|^(?:assistant|system|user|human|ai|output|response|draft|subject line|betreff|objet|asunto|assunto|oggetto|onderwerp)\s*:"
     r"|\"(?:subject|body|channel|tone)\"\s*:|^\s*[\[{]\s*\"|</?(?:thinking|reasoning|scratchpad|answer|output)>|\bsystem[ _-]?prompt\b|\b(?:chat)?gpt(?:-?\d)?\b|\bopenai\b|\banthropic\b|\bllms?\b"
-    r"|^\s*\*\*[^*\n]+\*\*\s*:?\s*$|^---+\s*$",
+    r"|^\s*\*\*[^*\n]+\*\*\s*:?\s*$|^---+\s*$|^\s*(?:varia(?:tion|ntes?|nt|ção|cao|ción)|wariant|vaihtoehto|option|opci[oó]n|opção|opzione|optie|opcja|opcje|alternativ[ea]?|mulighed|версия|вариант|варіант|オプション|案|方案)\s?(?:n[°ºo]\.?\s?)?(?:\d|[A-Ca-c]\b)",
     re.MULTILINE,
 )  # fmt: skip
 
@@ -45,7 +47,9 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
                     continue
                 if rule == "state_claim" and _is_no_claim(text, found, case, words):
                     continue
-                findings.append(finding("false_urgency" if rule == "consequence" else rule, reading, found.start(), found.end(), expected))
+                if rule == "needless" and _is_conditional(text, found, words):
+                    continue
+                findings.append(finding(_REPORTED_AS.get(rule, rule), reading, found.start(), found.end(), expected))
         findings += [
             finding("pii_leak", reading, m.start(), m.end(), "no request for secrets")
             for m in hits.get("asks_secret", ())
@@ -108,6 +112,10 @@ def _is_conditional(text: str, found: re.Match[str], words: Lexicon) -> bool:
     ends = [index for mark in (".", "!", "?", "\n", "。", "？") if (index := text.find(mark, found.end())) >= 0]
     end = min(ends, default=len(text))
     if text[end : end + 1] in ("?", "？"):
+        return True
+    # "Nothing for you to do if you have paid": an if that follows before any comma belongs to the claim.
+    after = re.split(r"[.!?;,\n]", text[found.end() : found.end() + 24])[0]
+    if words.is_spaced and conditionals is not None and conditionals.search(after) is not None:
         return True
     return conditionals is not None and conditionals.search(text[start : found.end() if words.is_spaced else end]) is not None
 

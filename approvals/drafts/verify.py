@@ -81,16 +81,29 @@ def _check_part(reading: Reading, case: Case, channel: str) -> list[Finding]:
 def _take_out_names(reading: Reading, case: Case) -> None:
     """Blank out the case's own names. One that is also a month ("April 5") stays where a number follows or precedes it."""
     for name in case.names:
-        if name not in reading.plain:
-            continue
-        for found in re.finditer(
-            rf"(?<![^\W_]){re.escape(name)}(?![^\W_])|(?<=[{UNSPACED}]){re.escape(name)}|{re.escape(name)}(?=[{UNSPACED}])",
-            reading.open,
-        ):
-            before, after = reading.open[max(0, found.start() - 4) : found.start()], reading.open[found.end() : found.end() + 3]
-            if name.isalpha() and (re.search(r"\d\.? ?(?:of )?$", before) or re.match(r"\.? \d", after)):
-                continue
-            reading.blank(*found.span())
+        start = reading.open.find(name)
+        while start >= 0:
+            end = start + len(name)
+            if _stands_alone(reading.open[max(0, start - 1) : start], reading.open[end : end + 1]) and not (
+                name.isalpha()
+                and (
+                    re.search(r"\d\.? ?(?:of )?$", reading.open[max(0, start - 4) : start])
+                    or re.match(r"\.? \d", reading.open[end : end + 3])
+                )
+            ):
+                reading.blank(start, end)
+            start = reading.open.find(name, end)
+
+
+_ALPHANUMERIC = re.compile(r"[^\W_]")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+
+
+def _stands_alone(before: str, after: str) -> bool:
+    """Whether a name is no part of a longer word, or is beside a letter of a script without spaces. Compiling a pattern a name took longer."""
+    if not _ALPHANUMERIC.match(before) and not _ALPHANUMERIC.match(after):
+        return True
+    return bool(_UNSPACED.match(before) or _UNSPACED.match(after))
 
 
 def _ordered(findings: list[Finding]) -> list[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,8 @@ _LITERAL = re.compile(r"[^\s()|*?\[\]\\.+^$]+")
 # A gap of a few words; a known name that was taken out counts as a word. It never runs over the end of a sentence.
 _GAP = rf"(?:[^\w{FILL}'%.!?。！？\n]+[\w{FILL}'%]+){{0,4}}?[^\w{FILL}'%.!?。！？\n]+"
 _AT_END = r"\s*$"
+_SENTENCE_END = re.compile(r"[.!?;。！？\n](?=\s|$)|[。！？\n]")
+_WHOLE = re.compile(r"(?s).+")
 _CJK_GAP = r"[^.!?。！？\n]{0,12}?"
 
 PHRASE_RULES = (
@@ -33,6 +36,40 @@ PHRASE_RULES = (
     "prompt_leak",
     "asks_secret",
 )
+
+
+# What two kinds of words say together, in either order, at most so many characters apart in one sentence: languages with a free word order, and
+# authors nobody foresaw, put the same thing in many ways. The kinds are the "kinds" of a language's file.
+CONSTRUCTIONS: tuple[tuple[str, str, str, int], ...] = (
+    ("state_claim", "money", "arrived", 40),
+    ("state_claim", "bill", "undone", 40),
+    ("state_claim", "access", "ended", 40),
+    ("state_claim", "owe", "nothing", 30),
+    ("state_claim", "file", "closed", 40),
+    ("needless", "no_need", "paying", 40),
+    ("consequence", "access", "shuts", 40),
+    ("false_urgency", "few", "hours", 20),
+    ("false_urgency", "until", "soon", 16),
+    ("false_urgency", "until", "hours", 20),
+    ("false_urgency", "last", "writes", 30),
+    ("false_urgency", "must", "soon", 50),
+    ("discount", "lowers", "sum", 40),
+    ("discount", "part", "pays", 40),
+    ("discount", "forgives", "sum", 50),
+    ("discount", "month", "on_us", 30),
+    ("promise", "access", "stays", 40),
+    ("promise", "never", "costs", 40),
+    ("promise", "back", "all", 40),
+    ("promise", "bears", "fees", 40),
+    ("threat_legal", "passes", "file", 40),
+    ("threat_legal", "outsider", "collects", 50),
+    ("prompt_leak", "wanted", "text", 40),
+    ("prompt_leak", "omits", "told", 60),
+    ("prompt_leak", "note", "ignored", 60),
+)
+
+# "The last time we write" presses; "we write because the last charge failed" does not.
+_IN_ORDER = frozenset({("last", "writes")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +88,7 @@ class Lexicon:
     language: str
     is_spaced: bool
     phrases: dict[str, tuple[Phrase, ...]]
+    kinds: dict[str, tuple[Phrase, ...]]
     lists: dict[str, tuple[str, ...]]
     numbers: dict[str, int]
     units: dict[str, re.Pattern[str] | None] = field(default_factory=dict)
@@ -59,18 +97,23 @@ class Lexicon:
 
     def scan(self, folded: str) -> dict[str, list[re.Match[str]]]:
         """Every place in folded text where an entry matches, by rule. One pass over literals, which is what makes it fast."""
-        found: dict[str, list[re.Match[str]]] = {}
-        for rule, phrases in self.phrases.items():
-            for phrase in phrases:
-                for literal in phrase.literals:
-                    if literal in folded:
-                        break
-                else:
-                    if phrase.literals:
-                        continue
-                matches = list(phrase.pattern.finditer(folded))
-                if matches:
-                    found.setdefault(rule, []).extend(matches)
+        found = {rule: matches for rule, phrases in self.phrases.items() if (matches := _matches(phrases, folded))}
+        soon = _matches(self.kinds.get("soon", ()), folded)
+        dated = {match.end() for match in soon if _is_dated(match)}
+        kinds = {"soon": [match for match in soon if match.end() not in dated]}
+
+        def places(kind: str) -> list[re.Match[str]]:
+            if kind not in kinds:
+                kinds[kind] = _matches(self.kinds.get(kind, ()), folded)
+            return kinds[kind]
+
+        for rule, one, other, reach in CONSTRUCTIONS:
+            # The second kind is the rarer one: where it is missing, the first need not be looked for.
+            together = _pairs(folded, places(one), places(other), reach, in_order=(one, other) in _IN_ORDER) if places(other) else []
+            if together:
+                found.setdefault(rule, []).extend(together)
+        if dated and "false_urgency" in found:
+            found["false_urgency"] = [match for match in found["false_urgency"] if match.end() not in dated]
         return found
 
     def any_of(self, name: str) -> re.Pattern[str] | None:
@@ -85,6 +128,42 @@ class Lexicon:
             entries = (entry for name in names for entry in self.lists.get(name, ()))
             self.vocabulary[names] = frozenset(word for entry in entries for word in re.findall(LETTERS, fold_pattern(entry)))
         return self.vocabulary[names]
+
+
+def _matches(phrases: Iterable[Phrase], folded: str) -> list[re.Match[str]]:
+    """Every place where one of the phrases stands. A pattern is run only where one of its literals occurs."""
+    found: list[re.Match[str]] = []
+    for phrase in phrases:
+        for literal in phrase.literals:
+            if literal in folded:
+                break
+        else:
+            if phrase.literals:
+                continue
+        found += phrase.pattern.finditer(folded)
+    return found
+
+
+def _is_dated(found: re.Match[str]) -> bool:
+    """Whether a weekday stands beside a date, which was judged and taken out."""
+    return FILL in found.string[max(0, found.start() - 3) : found.start()] + found.string[found.end() : found.end() + 8]
+
+
+def _pairs(
+    folded: str, ones: Sequence[re.Match[str]], others: Sequence[re.Match[str]], reach: int, *, in_order: bool
+) -> list[re.Match[str]]:
+    """The stretches from one to the other that do not overlap and have no end of a sentence between them; in either order, unless it matters."""
+    found: list[re.Match[str]] = []
+    for one in ones:
+        for other in others:
+            first, last = (one, other) if one.start() <= other.start() else (other, one)
+            between = folded[first.end() : last.start()]
+            if (in_order and first is not one) or first.end() > last.start() or len(between) > reach or _SENTENCE_END.search(between):
+                continue
+            whole = _WHOLE.fullmatch(folded, first.start(), last.end())
+            if whole is not None:
+                found.append(whole)
+    return found
 
 
 def to_regex(entry: str, is_spaced: bool) -> str:
@@ -136,6 +215,10 @@ def supported_languages() -> frozenset[str]:
     return frozenset(path.stem for path in _FOLDER.glob("??.json"))
 
 
+def _phrase(entry: str, is_spaced: bool) -> Phrase:
+    return Phrase(entry, _literals(entry), re.compile(_bounded(to_regex(entry, is_spaced), is_spaced)))
+
+
 @lru_cache(maxsize=64)
 def lexicon(language: str) -> Lexicon | None:
     """The words of a language, or None when there is no file for it."""
@@ -144,17 +227,23 @@ def lexicon(language: str) -> Lexicon | None:
         return None
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     is_spaced = bool(content.get("spaced", True))
+    kinds: dict[str, list[str]] = content.get("kinds", {})
     return Lexicon(
         language=language,
         is_spaced=is_spaced,
-        phrases={
-            rule: tuple(
-                Phrase(entry, _literals(entry), re.compile(_bounded(to_regex(entry, is_spaced), is_spaced)))
-                for entry in content.get(rule, ())
+        phrases={rule: tuple(_phrase(entry, is_spaced) for entry in content.get(rule, ())) for rule in PHRASE_RULES},
+        kinds={kind: tuple(_phrase(entry, is_spaced) for entry in entries) for kind, entries in kinds.items()},
+        lists={key: tuple(value) for key, value in content.items() if isinstance(value, list)}
+        # Said of a payment or an invoice and denied, these claim nothing: "no payment has arrived".
+        | {
+            "paid_words": (
+                *content.get("paid_words", ()),
+                *kinds.get("arrived", ()),
+                *kinds.get("undone", ()),
+                *kinds.get("ended", ()),
+                *kinds.get("closed", ()),
             )
-            for rule in PHRASE_RULES
         },
-        lists={key: tuple(value) for key, value in content.items() if isinstance(value, list)},
         numbers={fold_pattern(word): number for word, number in content.get("numbers", {}).items()},
         units={unit: _alternatives(tuple(words), is_spaced) for unit, words in content.get("units", {}).items()},
     )

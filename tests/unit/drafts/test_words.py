@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from approvals.drafts.folding import fold_pattern
-from approvals.drafts.words import PHRASE_RULES, lexicon, supported_languages, to_regex
+from approvals.drafts.folding import FILL, fold_pattern
+from approvals.drafts.words import CONSTRUCTIONS, PHRASE_RULES, lexicon, supported_languages, to_regex
+from tests.unit.drafts.cases import facts, mail, rules
 
 
 @pytest.mark.parametrize("language", sorted(supported_languages()))
@@ -53,3 +54,35 @@ def test_how_little_time_paying_takes_is_no_deadline_in_german(line: str, is_urg
     words = lexicon("de")
     assert words is not None
     assert ("false_urgency" in words.scan(fold_pattern(line))) is is_urgent
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence", "rule", "is_found"),
+    [
+        ("de", "das geld ist inzwischen eingegangen", "state_claim", True),
+        ("de", "eingegangen ist das geld", "state_claim", True),
+        ("de", "eingegangen ist alles. das geld fehlt", "state_claim", False),
+        ("en", "it is the last time that we write", "false_urgency", True),
+        ("en", "we write because the last charge failed", "false_urgency", False),
+        ("en", "pay before friday", "false_urgency", True),
+        ("en", f"it should have been paid by friday, {FILL}", "false_urgency", False),
+    ],
+)
+def test_two_kinds_of_words_together(language: str, sentence: str, rule: str, is_found: bool) -> None:
+    words = lexicon(language)
+    assert words is not None
+    assert bool(words.scan(sentence).get(rule)) is is_found
+    assert {kind for _, one, other, _ in CONSTRUCTIONS for kind in (one, other)} == words.kinds.keys()
+
+
+@pytest.mark.parametrize(
+    ("line", "is_claim"),
+    [
+        ("No payment has reached us so far.", False),
+        ("Your payment has reached us.", True),
+        ("There is nothing more for you to do if you have paid.", False),
+        ("There is nothing more for you to do.", True),
+    ],
+)
+def test_a_denial_and_an_if_claim_nothing(line: str, is_claim: bool) -> None:
+    assert ("state_claim" in rules(mail(line), facts())) is is_claim
