@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_ready
+from celery.signals import setup_logging, task_postrun, task_prerun, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_ai.settings")
 from django.conf import settings
@@ -30,6 +30,9 @@ def _broker() -> dict[str, Any]:
 
 
 _every = settings.SECONDS_BETWEEN_SWEEPS
+# Celery would close the database connection before and after each task, and a new one costs more than claiming an event. `_let_go_of_old`
+# closes those that Django's own settings (CONN_MAX_AGE, CONN_HEALTH_CHECKS) say are too old or broken, as a web process does.
+app.conf["CELERY_DB_REUSE_MAX"] = 10**9
 app.conf.update(
     **_broker(),
     task_ignore_result=True,
@@ -74,6 +77,16 @@ def _use_our_logging(**_: Any) -> None:
     import logging.config
 
     logging.config.dictConfig(settings.LOGGING)
+
+
+@task_prerun.connect
+@task_postrun.connect
+def _let_go_of_old(task: Any = None, **_: Any) -> None:
+    """A connection that is too old, or broke in the task before, is closed; the next statement asks a kept one first whether it still works."""
+    from django.db import close_old_connections
+
+    if not getattr(task.request, "is_eager", False):
+        close_old_connections()
 
 
 @worker_init.connect
