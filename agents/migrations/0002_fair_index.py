@@ -2,15 +2,18 @@
 
 from django.db import migrations, models
 
+from billing_ai.work.migrating import AddIndexWhileInUse
+
 
 class Migration(migrations.Migration):
+    atomic = False
 
     dependencies = [
         ('agents', '0001_initial'),
     ]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexWhileInUse(
             model_name='agentrun',
             index=models.Index(condition=models.Q(('status', 'waiting')), fields=['chargebee_customer_id', 'lane', 'not_before'], name='run_fair'),
         ),

@@ -254,7 +254,9 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=60)
     parser.add_argument("--waits", type=int, default=200)
-    parser.add_argument("--only-pick-up", action="store_true", help="the last row alone, for work on the way to the worker; nothing is written")
+    parser.add_argument(
+        "--only-pick-up", action="store_true", help="the last row alone, for work on the way to the worker; nothing is written"
+    )
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(scratch_database("queue"))
