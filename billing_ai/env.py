@@ -77,6 +77,7 @@ VARIABLES: dict[str, str] = {
     "SECONDS_BETWEEN_SWEEPS": "how often beat looks for due work",
     "SEND_DELAY_SECONDS": "how long an approved message waits, so that it can be undone",
     "RETENTION_DAYS": "how many days after a case was closed its words are kept; absent: for ever",
+    "CHANGES_KEPT_DAYS": "how many days a line of the API's change feed and its deliveries are kept; absent: for ever",
     "DEMO": "true under `make demo` and `manage.py tour`: made-up customers, short delays, a clock that can be moved",
     "METRICS_TOKEN": "bearer token that /metrics asks for; absent: only this machine itself may read it",
     "WEBHOOKS_TO_PRIVATE_HOSTS": "true lets webhooks go to http and to hosts of the own network",

@@ -103,9 +103,10 @@ class Change(models.Model):
 
 
 class ChangeHead(models.Model):
-    """The last position that was given. Locked while more are given."""
+    """The last position that was given, and the last that is kept no longer. Locked while more are given or forgotten."""
 
     last = models.BigIntegerField(default=0)
+    forgotten = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return str(self.last)

@@ -13,9 +13,10 @@ from rest_framework.response import Response
 
 from approvals import states
 from approvals.models import Case
-from billing_ai.api import answers, changes, reach, shapes
+from billing_ai.api import answers, changes, forgetting, reach, shapes
 from billing_ai.api.access import token_of
 from billing_ai.api.calls import FEED_CURSOR, ApiView, bad_cursor, bad_parameter, cursor_text
+from billing_ai.api.problems import Problem
 from billing_ai.api.schema import documented
 from billing_ai.signals.models import SYSTEMS
 
@@ -177,6 +178,13 @@ class Changes(ApiView):
         if not re.fullmatch(FEED_CURSOR, raw):
             raise bad_parameter("cursor", "invalid", "Send the next_cursor of an earlier answer, as it was.")
         changes.number_all()
+        # A reader who stayed away for too long must not take the feed as it is now for all that happened.
+        if "cursor" in request.query_params and int(raw) < forgetting.forgotten_up_to():
+            raise Problem(
+                404,
+                "changes_forgotten",
+                "What came after this cursor is kept no longer. Read cases and proposals anew, then the feed without a cursor.",
+            )
         limit = self.limit()
         rows = list(reach.changes(self.client).filter(position__gt=int(raw)).order_by("position")[: limit + 1])
         page = rows[:limit]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from billing_ai.api import arrivals, changes, webhooks
+from billing_ai.api import arrivals, changes, forgetting, webhooks
 from billing_ai.api.models import IdempotentCall, WebhookDelivery
 from billing_ai.kernel import clock
 from billing_ai.signals.models import WAITING_ROOMS
@@ -28,7 +28,7 @@ def deliver() -> None:
 
 @shared_task(name="api.housekeeping")
 def housekeeping() -> None:
-    """Look for the customers of what waits; forget idempotency keys after a week."""
+    """Look for the customers of what waits; forget idempotency keys after a week, and changes after as long as is set."""
     tick = claims.claim_tick("api.housekeeping", timedelta(seconds=max(3.0, settings.SECONDS_BETWEEN_SWEEPS * 6)))
     if tick is None:
         return
@@ -36,4 +36,5 @@ def housekeeping() -> None:
     for room in WAITING_ROOMS:
         claims.park_exhausted(room)
     forgotten, _ = IdempotentCall.objects.filter(made_at__lt=clock.now() - KEYS_KEPT_FOR).delete()
-    claims.finish_tick(tick, f"looked for {looked_at} customers, forgot {forgotten} keys")
+    changes_forgotten = forgetting.forget_old_changes()
+    claims.finish_tick(tick, f"looked for {looked_at} customers, forgot {forgotten} keys and {changes_forgotten} changes")

@@ -15,11 +15,11 @@ from agents.churn.announcing import BandChange, bands_changed
 from agents.churn.models import ChurnScore
 from approvals import case_transitions
 from audit.models import Entry
-from billing_ai.api import changes, tasks, webhooks
-from billing_ai.api.models import ApiClient, WebhookDelivery, WebhookEndpoint
+from billing_ai.api import changes, forgetting, tasks, webhooks
+from billing_ai.api.models import ApiClient, Change, WebhookDelivery, WebhookEndpoint
 from billing_ai.facts.models import Customer
 from billing_ai.kernel import clock
-from billing_ai.work.models import Leased
+from billing_ai.work.models import Leased, Tick
 from tests.db.api.conftest import Caller, MakeToken, case_of, customer
 from tests.db.api.receiver import Receiver, receiver
 
@@ -389,3 +389,57 @@ def test_the_call_goes_to_the_address_that_was_checked_under_the_hosts_own_name(
     # the certificate has to be the host's, not the address's
     assert request.extensions["sni_hostname"] == "crm.example.com"
     assert delivery(endpoint).status == "done"
+
+
+# -- kept no longer --------------------------------------------------------------------------------------------------------------
+
+
+def _swept(batch: int = 1_000) -> int:
+    return forgetting.forget_old_changes(batch)
+
+
+def test_changes_and_their_deliveries_are_kept_as_long_as_set(api: Caller, outside: Receiver, settings: Any) -> None:
+    endpoint, _ = register(api, outside)
+    for _ in range(3):
+        change_band()
+    tasks.deliver()
+    first_cursor = api.get("/changes?limit=1").body["next_cursor"]
+    later(days=10)
+    change_band()
+    tasks.deliver()
+    assert _swept() == 0  # nothing is set: for ever
+    settings.CHANGES_KEPT_DAYS = 9
+
+    tasks.housekeeping()
+
+    assert Tick.objects.get(schedule="api.housekeeping").result.endswith("3 changes")
+    kept = Change.objects.get()
+    assert (kept.position, WebhookDelivery.objects.get().change_id) == (4, kept.pk)
+    entry = Entry.objects.get(kind="retention.changes_forgotten")
+    assert entry.data == {"days": 9, "up_to": 3, "changes": 3, "deliveries": 3}
+    # the feed goes on from what is left; a reader who stayed away is told so
+    assert [item["cursor"] for item in api.get("/changes").body["items"]] == ["4"]
+    assert [item["cursor"] for item in api.get("/changes?cursor=3").body["items"]] == ["4"]
+    missed = api.get(f"/changes?cursor={first_cursor}")
+    assert (missed.status, missed.code) == (404, "changes_forgotten")
+    # numbers are not given again
+    change_band()
+    tasks.deliver()
+    assert [item["cursor"] for item in api.get("/changes?cursor=4").body["items"]] == ["5"]
+    assert endpoint.deliveries.filter(status="done").count() == 2
+    assert _swept() == 0
+
+
+def test_what_an_endpoint_has_not_heard_yet_is_kept_with_all_that_follows(api: Caller, outside: Receiver, settings: Any) -> None:
+    endpoint, _ = register(api, outside)
+    for _ in range(4):
+        change_band()
+    changes.number_all()
+    WebhookDelivery.objects.exclude(change__position=3).update(status=Leased.DONE)
+    later(days=10)
+    settings.CHANGES_KEPT_DAYS = 9
+    assert _swept(batch=1) == 2
+    assert sorted(Change.objects.values_list("position", flat=True)) == [3, 4]
+    WebhookDelivery.objects.update(status=Leased.PARKED)
+    assert _swept() == 2
+    assert not endpoint.deliveries.exists()
