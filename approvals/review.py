@@ -105,6 +105,9 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
     about: Customer | None = found["about"][0] if found["about"] else None
     invoice: Invoice | None = found["invoice"][0] if found["invoice"] else None
     live, fresh, away = live_facts(case, user, opened, zone=about.time_zone if about else "", what="name, address and tickets")
+    if live is None and found["notes"] and case.chargebee_customer_id:
+        # No name was fetched, but colleagues may have written it: that is a read too.
+        note_personal_read(user, case.chargebee_customer_id, "notes", f"review of case {case.pk}", opened=opened)
     tickets, helpdesk_away = answered(asked) if asked is not None else ((), "")
     invoice = fresh or invoice
     looked = _Looked(

@@ -114,10 +114,10 @@ class ProposalAdmin(HistoryAdmin):
 
     @admin.display(description="Decisions")
     def decided(self, proposal: Proposal) -> SafeString:
+        """A note may name the customer: it is read on the page of the case, where the look is written down."""
         rows = proposal.decisions.select_related("by").order_by("at")
-        return format_html_join(
-            "", "<div>{} {} by {} {}</div>", ((UTC_READER.moment(row.at), row.kind, row.by or row.by_policy, row.note) for row in rows)
-        )
+        told = ((UTC_READER.moment(row.at), row.kind, row.by or row.by_policy, ", with a note" if row.note else "") for row in rows)
+        return format_html_join("", "<div>{} {} by {}{}</div>", told)
 
 
 @admin.register(Execution)
