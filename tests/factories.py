@@ -28,6 +28,26 @@ PASSWORD = "correct horse battery"
 ROLES = ("specialist", "lead", "finance", "auditor")
 _numbers = itertools.count(1)
 
+NAMES: dict[str, dict[str, str]] = {
+    "script": {
+        "first_name": "<script>alert(1)</script>",
+        "last_name": "<img src=x onerror=alert(2)>",
+        "company": '"><svg onload=alert(3)>',
+    },
+    "quotes": {"first_name": 'O\'Neil "the" & <b>co</b>', "last_name": "{{ invoice.total }}{% now 'Y' %}", "company": '=HYPERLINK("x")'},
+    "lines": {
+        "first_name": "Ada\r\nBcc: eve@example.com\r\n\r\nPay at https://evil.example",
+        "last_name": "[Pay](https://evil.example)",
+        "company": "",
+    },
+    "reversed": {"first_name": "\u202egnp.exe", "last_name": "شركة", "company": "שלום"},
+    "right to left": {"first_name": "נועה", "last_name": "كريم", "company": "שלום בע״מ"},
+    "apostrophe": {"first_name": "D'Arcy", "last_name": "Müller-Søn", "company": "Bean & Søn"},
+    "long": {"first_name": "x" * 500, "last_name": "y" * 500, "company": "z" * 500},
+    "empty": {"first_name": "", "last_name": "", "company": ""},
+}
+"""What customers are called, and what somebody may have typed into that field."""
+
 ENGLISH = Words(
     "email",
     "en",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -11,7 +13,11 @@ from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
+from approvals.drafts.untrusted import presentable_name
 from approvals.models import Case, Proposal
+from approvals.policy import rollout
+from audit import export
+from audit.actor import person
 from audit.models import Entry
 from billing_ai.console import site_setup
 from billing_ai.integrations.chargebee.setup_check import Finding, Level
@@ -114,34 +120,49 @@ def test_no_serious_fault_on_the_other_pages(sign_in: SignIn, lena: Any, chargeb
     assert {where: what for where, what in found.items() if what} == {}
 
 
-HOSTILE = {
-    "script": {"first_name": "<script>alert(1)</script>", "last_name": "<img src=x onerror=alert(2)>"},
-    "quotes": {"first_name": 'O\'Neil "the" & <b>co</b>', "last_name": "{{ invoice.total }}{% now 'Y' %}"},
-    "right to left": {"first_name": "\u202egnp.exe", "last_name": "شركة", "company": "שלום"},
-    "long": {"first_name": "x" * 500, "last_name": "y" * 500, "company": "z" * 500},
-    "empty": {"first_name": "", "last_name": "", "company": ""},
-}
-
-
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_names_of_any_kind_are_shown_safely(sign_in: SignIn, lena: Any, chargebee: Any, kind: str) -> None:
-    case = factories.case(chargebee, headline=f"Of the kind {kind} <i>x</i>", **HOSTILE[kind])  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", factories.NAMES)
+def test_names_of_any_kind_are_shown_safely(sign_in: SignIn, rules: None, chargebee: Any, kind: str) -> None:
+    """The fixture fails the test if any dialog opened or any address outside was asked for."""
+    names = factories.NAMES[kind]
+    lena = factories.user("lead", "lena", first_name=names["first_name"][:150], last_name=names["last_name"][:150])
+    case = factories.case(chargebee, headline=f"Of the kind {kind} <i>x</i>", **names)  # type: ignore[arg-type]
     page = sign_in(lena)
+
+    def is_safe() -> None:
+        assert page.locator("#console script, #console img[src=x], .cx script, .cx img[src=x], body b:text-is('co')").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280, f"{page.url} is wider than the screen"
+
     expect(page.locator("tr[data-row] .what > a")).to_have_text(f"Of the kind {kind} <i>x</i>")
     page.goto(f"/console/case/{case.pk}/")
-    assert page.locator("#console script, #console img[src=x]").count() == 0
-    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    is_safe()
+    if presentable_name(names["first_name"]):
+        expect(page.frame_locator("iframe").locator("body")).to_contain_text(f"Hello {names['first_name']},")
+    else:
+        expect(page.get_by_text("This text cannot be sent: a slot has no fact in this case.")).to_be_visible()
     page.keyboard.press("n")
-    page.get_by_label("Text", exact=True).last.fill(HOSTILE[kind]["first_name"] or "nothing")
+    page.get_by_label("Text", exact=True).last.fill(names["first_name"] or "nothing")
     page.get_by_role("button", name="Write down").click()
     expect(page.get_by_role("heading", name="Notes and calls")).to_be_visible()
-    assert page.locator("#console script, #console img[src=x]").count() == 0
-    # The fixture fails the test if any dialog opened or any address outside was asked for.
+    is_safe()
     page.goto("/console/queue/")
-    page.get_by_label("Name or e-mail, asked of Chargebee and not stored").fill((HOSTILE[kind]["first_name"] or "Ad")[:60])
+    page.get_by_label("Name or e-mail, asked of Chargebee and not stored").fill((names["first_name"] or "Ad")[:60])
     page.keyboard.press("Enter")
     page.wait_for_load_state("networkidle")
-    assert page.locator("#console script, #console img[src=x]").count() == 0
+    is_safe()
+    # the page of the customer, the history of a rule that a colleague of such a name changed, and the evidence
+    page.goto(f"/console/customers/{case.chargebee_customer_id}/")
+    is_safe()
+    rollout.change_policy("contact.frequency", lena, reason=names["last_name"][:500] or "None.", params={"messages": 2, "days": 7})
+    page.goto("/console/approvals/policy/contact.frequency/history/")
+    expect(page.locator("ins").first).to_be_visible()
+    is_safe()
+    page.goto("/console/rule/policy/contact.frequency/")
+    is_safe()
+    into = io.BytesIO()
+    export.case_pack(case.pk, person(lena), into)
+    page.set_content(zipfile.ZipFile(into).read(f"cases/{case.pk}.html").decode())
+    expect(page.get_by_role("heading", name="Ledger")).to_be_visible()
+    assert page.locator("script, img").count() == 0
 
 
 def test_twenty_five_decisions_by_keyboard_without_a_page_load(sign_in: SignIn, lena: Any, chargebee: Any) -> None:
