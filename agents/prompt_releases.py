@@ -36,14 +36,15 @@ def versions() -> list[Version]:
     rows = {
         (row.agent, row.name, row.version): row for row in Release.objects.filter(kind=KIND).select_related("offered_by", "promoted_by")
     }
-    live = {(row.agent, row.name): row.version for row in rows.values() if row.status == Release.LIVE}
+    released = {(row.agent, row.name): "" for row in rows.values() if row.live_since is not None}
+    released |= {(row.agent, row.name): row.version for row in rows.values() if row.status == Release.LIVE}
     found: list[Version] = []
     for agent in sorted(AGENTS):
         files = prompts_of(agent)
-        # Without any release the highest version serves: what `live_prompt` does.
-        newest = {prompt.name: prompt.version for prompt in files}
+        # What `live_prompt` does: where nothing was ever released, the lowest version serves.
+        installed = {prompt.name: prompt.version for prompt in reversed(files)}
         for prompt in reversed(files):
-            serves = live.get((agent, prompt.name), newest[prompt.name])
+            serves = released.get((agent, prompt.name), installed[prompt.name])
             found.append(Version(prompt, rows.get((agent, prompt.name, prompt.version)), prompt.version == serves))
     return found
 

@@ -1,5 +1,6 @@
 """Which learned model and which prompt is live: offered by a training run or a lead, put live by a lead, retired by a lead. Nothing else changes a
-release. A prompt that a lead offers needs another lead to put it live; one that was live before comes back by one."""
+release. Two leads put a version live that never was: who offered it or, where a training run did, who asked for it first, and another. One that
+was live before comes back by one."""
 
 from __future__ import annotations
 
@@ -53,12 +54,19 @@ def offer_by(
 
 
 def promote(release_id: int, user: User, *, reason: str) -> Release:
-    """Put an offered or retired version live; the one that was live is retired. Raises Refused, and then nothing has changed."""
+    """Put an offered or retired version live; the one that was live is retired. Raises Refused, and then nothing has changed.
+
+    Of a version that no person offered the first lead's yes is only noted, and the version stays offered: see its status.
+    """
     _allowed(user, reason)
     with transaction.atomic():
         release = _locked(release_id)
         if release.status == Release.LIVE:
             raise Refused("already_live", "This version is live already.")
+        if release.live_since is None and release.offered_by_id is None:
+            release.offered_by = user
+            _move(release, Release.OFFERED, user, reason)
+            return release
         if release.offered_by_id == user.pk and release.live_since is None:
             raise Refused("second_person", "You offered this version: another lead puts it live.")
         others = Release.objects.select_for_update().filter(agent=release.agent, kind=release.kind, name=release.name, status=Release.LIVE)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from django.db.models import Q
+
 from agents.models import Release
 
 AGENTS_ROOT = Path(__file__).resolve().parent.parent
@@ -125,7 +127,9 @@ def _packaged(agent: str) -> tuple[Prompt, ...]:
 
 
 def live_prompt(agent: str, name: str = "") -> Prompt:
-    """The prompt that is live: the version of the Release row, else the highest-numbered file. `name` is the agent's own by default.
+    """The prompt that is live: the version of the live Release, or, where none ever was, the lowest-numbered file, which is the installed one.
+
+    `name` is the agent's own by default. A higher file serves only after its release, and when the live one was retired nothing does.
 
     Raises PromptError when there is no such prompt, or when the released version's file is gone or no longer what was released: a changed prompt
     needs a new version and a new release.
@@ -134,9 +138,13 @@ def live_prompt(agent: str, name: str = "") -> Prompt:
     candidates = [prompt for prompt in _packaged(agent) if prompt.name == name]
     if not candidates:
         raise PromptError(f"agent {agent} has no prompt {name}")
-    release = Release.objects.filter(agent=agent, kind="prompt", name=name, status=Release.LIVE).first()
+    once_live = Release.objects.filter(agent=agent, kind="prompt", name=name).filter(Q(status=Release.LIVE) | Q(live_since__isnull=False))
+    releases = list(once_live)
+    if not releases:
+        return candidates[0]
+    release = next((row for row in releases if row.status == Release.LIVE), None)
     if release is None:
-        return candidates[-1]
+        raise PromptError(f"no version of prompt {agent}/{name} is live: the last one was retired")
     for prompt in candidates:
         if prompt.version == release.version:
             if prompt.content_hash != release.content_hash:

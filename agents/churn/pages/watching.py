@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseRedirect
@@ -21,6 +20,12 @@ from billing_ai.kernel import clock
 
 _RELEASES_SHOWN = 12
 _KINDS = {"logistic": "Logistic", "boosted": "Boosted trees", "blend": "Both, averaged"}
+
+_SAID = {
+    Release.OFFERED: "Your yes is noted. Another lead puts it live.",
+    Release.LIVE: "It is live: the next score is made with it.",
+    Release.RETIRED: "Retired. Without a live model the scorecard serves.",
+}
 
 
 @console_page
@@ -54,30 +59,28 @@ def watch(request: ConsoleRequest) -> HttpResponse:
 @console_page
 @require_http_methods(["GET", "POST"])
 def release(request: ConsoleRequest, pk: int) -> HttpResponse:
-    """One model with its figures; a lead puts it live or retires it."""
-    row = Release.objects.select_related("promoted_by").filter(pk=pk, agent="churn", kind="model").first()
+    """One model with its figures; two leads put it live, one retires it."""
+    row = Release.objects.select_related("offered_by", "promoted_by").filter(pk=pk, agent="churn", kind="model").first()
     if row is None:
         raise Http404("There is no such model.")
     here = reverse("console:churn_release", args=[pk])
     if request.method == "POST":
         step, reason = request.POST.get("step", ""), request.POST.get("reason", "")
-        steps: dict[str, Callable[[], Any]] = {
+        steps: dict[str, Callable[[], Release]] = {
             "promote": lambda: releasing.promote(pk, request.user, reason=reason),
             "retire": lambda: releasing.retire(pk, request.user, reason=reason),
         }
         try:
             if step not in steps:
                 raise Refused("bad_values", "Choose what to do with it.")
-            steps[step]()
+            after = steps[step]()
         except Refused as error:
             note_refused(request, "release", str(pk), step[:20] or "release", error.code)
             messages.error(request, error.sentence)
         else:
             messages.success(
                 request,
-                "It is live: the next score is made with it."
-                if step == "promote"
-                else "Retired. Without a live model the scorecard serves.",
+                _SAID[after.status],
             )
         return HttpResponseRedirect(here)
     figures = row.figures

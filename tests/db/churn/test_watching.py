@@ -162,8 +162,14 @@ def test_a_model_is_offered_with_figures_serves_only_after_a_lead_and_is_checked
     with pytest.raises(Refused):
         releasing.promote(release.pk, user("specialist"), reason="I like it.")
     assert current().version == "scorecard-1"
-    # when a lead puts it live
-    releasing.promote(release.pk, user("lead"), reason="Better on later rows.")
+    # when one lead asks for it, it is noted and no more, however often
+    first = user("lead", "ines")
+    assert releasing.promote(release.pk, first, reason="Better on later rows.").status == "offered"
+    with pytest.raises(Refused, match="another lead"):
+        releasing.promote(release.pk, first, reason="I said so.")
+    assert current().version == "scorecard-1"
+    # when another lead puts it live
+    assert releasing.promote(release.pk, user("lead", "omar"), reason="I agree.").status == "live"
     run_agent("cus_live")
     score = ChurnScore.objects.get(chargebee_customer_id="cus_live")
     assert score.model_version == release.version

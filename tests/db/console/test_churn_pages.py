@@ -45,10 +45,10 @@ def chargebee(monkeypatch: pytest.MonkeyPatch) -> FakeChargebee:
     return fake
 
 
-def signed_in(role: str) -> Client:
-    user(role)
+def signed_in(role: str, name: str = "") -> Client:
+    user(role, name)
     client = Client()
-    assert client.login(username=role, password=PASSWORD)
+    assert client.login(username=name or role, password=PASSWORD)
     return client
 
 
@@ -151,7 +151,7 @@ def test_a_lead_changes_a_rule_with_history_and_bad_values_change_nothing() -> N
     assert "High: call" in client.get(reverse("console:churn_rules")).content.decode()
 
 
-def test_a_lead_puts_a_model_live_and_the_one_before_is_retired() -> None:
+def test_two_leads_put_a_model_live_and_the_one_before_is_retired() -> None:
     figures = {
         "model": "logistic",
         "kinds": {"logistic": {"auc": 0.81}},
@@ -163,9 +163,16 @@ def test_a_lead_puts_a_model_live_and_the_one_before_is_retired() -> None:
     common: dict[str, Any] = {"agent": "churn", "kind": "model", "name": "churn", "figures": figures}
     old = releasing.offer(version="churn-old", content_hash="a" * 64, **common)
     new = releasing.offer(version="churn-new", content_hash="b" * 64, **common)
-    client = signed_in("lead")
-    client.post(reverse("console:churn_release", args=[old.pk]), {"step": "promote", "reason": "Better than the scorecard."})
-    client.post(reverse("console:churn_release", args=[new.pk]), {"step": "promote", "reason": "Better still."})
+    leads = [signed_in("lead", name) for name in ("ines", "omar")]
+    for row, reason in ((old, "Better than the scorecard."), (new, "Better still.")):
+        said = [
+            client.post(
+                reverse("console:churn_release", args=[row.pk]), {"step": "promote", "reason": reason}, follow=True
+            ).content.decode()
+            for client in leads
+        ]
+        assert "Another lead puts it live." in said[0]
+        assert "It is live" in said[1]
     assert dict(Release.objects.values_list("version", "status")) == {"churn-old": "retired", "churn-new": "live"}
     specialist = signed_in("specialist")
     specialist.post(reverse("console:churn_release", args=[new.pk]), {"step": "retire", "reason": "I may not."})

@@ -9,6 +9,7 @@ import pytest
 from agents.models import Release
 from agents.platform import prompts
 from agents.platform.prompts import PromptError, PromptVariableError
+from billing_ai.kernel import clock
 
 GOOD = "---\nname: dunning\nversion: v2\npurpose: draft\nschema: draft\nvariables: tone, note\n---\nBe kind.\n---\n[[tone]] [[note]] {{ links.pay }}\n"
 
@@ -83,18 +84,19 @@ def release(prompt, **changes):
 
 
 @pytest.mark.django_db
-def test_without_a_release_the_highest_version_is_live(two_versions):
-    assert prompts.live_prompt("dunning").version == "v3"
+def test_without_a_release_the_installed_version_is_live_and_a_new_file_changes_nothing(two_versions):
+    release(two_versions[1], status=Release.OFFERED)
+    assert prompts.live_prompt("dunning").version == "v2"
 
 
 @pytest.mark.django_db
-def test_the_release_decides_and_one_click_takes_it_back(two_versions):
-    row = release(two_versions[0])
-    release(two_versions[1], status=Release.OFFERED)
-    assert prompts.live_prompt("dunning").version == "v2"
+def test_the_release_decides_and_with_the_last_one_retired_nothing_is_live(two_versions):
+    row = release(two_versions[1], live_since=clock.now())
+    assert prompts.live_prompt("dunning").version == "v3"
     row.status = Release.RETIRED
     row.save()
-    assert prompts.live_prompt("dunning").version == "v3"
+    with pytest.raises(PromptError, match="no version of prompt dunning/dunning is live"):
+        prompts.live_prompt("dunning")
 
 
 @pytest.mark.django_db
