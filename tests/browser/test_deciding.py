@@ -169,9 +169,10 @@ def test_rejecting_asks_why_and_an_instruction_makes_a_new_run(sign_in: SignIn, 
     assert AgentRun.objects.get().instruction == "Be warmer."
 
 
-def test_every_other_order_on_a_case(sign_in: SignIn, sam: Any, chargebee: Any) -> None:
+@pytest.mark.parametrize("role", ["specialist", "lead"])
+def test_every_other_order_on_a_case(sign_in: SignIn, rules: None, chargebee: Any, role: str) -> None:
     lena = factories.user("lead", "lena", first_name="Lena", last_name="Berg")
-    page = sign_in(sam)
+    page = sign_in(factories.user(role, "sam"))
 
     def opened(**columns: Any) -> Case:
         made = factories.case(chargebee, **columns)
@@ -261,6 +262,17 @@ def test_every_other_order_on_a_case(sign_in: SignIn, sam: Any, chargebee: Any) 
     said("Tags set")
     case.refresh_from_db()
     assert case.tags == ["payday", "vip"]
+
+    case = opened()
+    if role == "specialist":
+        expect(page.locator("summary", has_text="Close the case")).to_have_count(0)
+        return
+    form = more("Close the case")
+    form.get_by_label("Why").fill("Not worth it.")
+    form.get_by_role("button").click()
+    said("The case is closed")
+    case.refresh_from_db()
+    assert (case.status, Proposal.objects.get(case=case).status) == ("closed", "withdrawn")
 
 
 def test_a_text_message_shows_as_a_bubble_with_its_size(sign_in: SignIn, sam: Any, chargebee: Any) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from approvals.drafts.locales import money_text
+from billing_ai.integrations.chargebee import reads
 from tests.flows.conftest import World, site, world  # noqa: F401  # fixtures of the same simulated site
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,6 +66,21 @@ def test_from_a_failed_payment_to_a_recovered_case(sign_in: Callable[..., Page],
     assert not world.case(invoice_id).proposals.filter(status__in=("waiting", "waiting_second", "approved")).exists()
     page.goto(f"/console/case/{case.pk}/")
     expect(page.get_by_text("Recovered").first).to_be_visible()
+
+
+def test_chargebee_is_told_where_to_send_its_events(sign_in: Callable[..., Page], world: World, settings: Any) -> None:  # noqa: F811
+    """The page of the set-up against the simulated site: what is missing is said, a lead has it made, and then it is no longer missing."""
+    settings.CHARGEBEE_WEBHOOK_USER, settings.CHARGEBEE_WEBHOOK_PASSWORD = "billing", "a-long-password"
+    settings.PUBLIC_URL = "https://billing.example"
+    looker = sign_in(world.people["auditor"], path="/console/chargebee/")
+    expect(looker.get_by_text("A lead can order this.")).to_be_visible()
+    expect(looker.get_by_role("button", name="Create the webhook")).to_have_count(0)
+    page = sign_in(world.people["lead"], path="/console/chargebee/")
+    page.get_by_role("button", name="Create the webhook").click()
+    expect(page.get_by_text("Chargebee sends its events to https://billing.example/webhooks/chargebee/")).to_be_visible()
+    expect(page.get_by_role("button", name="Create the webhook")).to_have_count(0)
+    (made,) = [one for one in reads.list_webhook_endpoints() if str(one["url"]).startswith("https://billing.example/")]
+    assert made["enabled_events"]
 
 
 def _pay(mail: str) -> None:
