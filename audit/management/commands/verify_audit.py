@@ -53,7 +53,7 @@ class Command(BaseCommand):
         if report.wrong > len(report.findings):
             self.stdout.write(f"… and {report.wrong - len(report.findings)} more")
         self.stdout.write(
-            f"{report.entries} entries of {report.writers} writers, {report.checkpoints} checkpoints, {report.outside} of them in the copy outside"
+            f"{report.entries} entries of {report.writers} writers, {report.checkpoints} checkpoints, {report.outside} read back from outside"
         )
         if report.torn_lines:
             self.stdout.write(f"{report.torn_lines} unreadable lines in the copy outside (a stop in the middle of writing leaves one)")

@@ -372,7 +372,7 @@ def test_a_retired_secret_that_cannot_be_opened_is_said(history, settings):
 def test_the_command_says_where_and_ends_with_1(history, attack):
     out = io.StringIO()
     call_command("verify_audit", stdout=out)
-    assert "12 entries of 2 writers, 3 checkpoints, 3 of them in the copy outside" in out.getvalue()
+    assert "12 entries of 2 writers, 3 checkpoints, 3 read back from outside" in out.getvalue()
     assert "the chain is whole" in out.getvalue()
 
     attack(f"UPDATE audit_entry SET kind = 'x' WHERE id = {history['first'][0]}")
