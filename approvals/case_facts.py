@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db.models import Q
 
-from approvals import brand
+from approvals import brand, states
 from approvals.drafts.facts import Card, Customer, DraftFacts, Invoice, no_invoice
 from billing_ai.facts import models as facts
 from billing_ai.facts.queries import OPEN_INVOICE
@@ -131,12 +132,13 @@ def draft_facts(
 
 def planned_retry(proposal: Proposal) -> date | None:
     """The day of the retry that stands beside this proposal in the same case, if one is planned."""
-    moment = (
-        type(proposal)
-        .objects.filter(case_id=proposal.case_id, action="collect_payment", status__in=("waiting", "waiting_second", "approved"))
-        .values_list("not_before", flat=True)
-        .first()
-    )
+    return retry_among(type(proposal).objects.filter(case_id=proposal.case_id, action="collect_payment"))
+
+
+def retry_among(proposals: Iterable[Proposal]) -> date | None:
+    """The day of the retry that is planned among these proposals of one case; of several the oldest proposal's."""
+    planned = [one for one in proposals if one.action == "collect_payment" and one.status in (*states.FOR_PEOPLE, states.APPROVED)]
+    moment = min(planned, key=lambda one: one.pk).not_before if planned else None
     return clock.utc_date(moment) if moment else None
 
 

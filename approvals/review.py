@@ -118,7 +118,7 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
         used={agent: {key: used for of, key, used in found["used"] if of == agent} for agent, _, _ in found["used"]},
         plans=tuple(dict.fromkeys(str(price) for one in found["subscriptions"] for price in one.item_price_ids)),
         view={collects: case_view.answered(case.chargebee_invoice_id, _gate_rows(found), collects=collects) for collects in (False, True)},
-        retry_on=_planned_retry(found["proposals"]),
+        retry_on=case_facts.retry_among(found["proposals"]),
         decisions=tuple(found["decisions"]),
         first={revision.proposal_id: revision for revision in found["revisions"] if revision.number == 1},
         now=now,
@@ -161,13 +161,6 @@ class _Looked:
 
 def _gate_rows(found: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
     return {name.removeprefix("gate_"): rows for name, rows in found.items() if name.startswith("gate_")}
-
-
-def _planned_retry(proposals: list[Proposal]) -> date | None:
-    """As `case_facts.planned_retry`, of rows that were read."""
-    planned = [one for one in proposals if one.action == "collect_payment" and one.status in (*states.FOR_PEOPLE, states.APPROVED)]
-    moment = min(planned, key=lambda one: one.pk).not_before if planned else None
-    return clock.utc_date(moment) if moment else None
 
 
 def preview(proposal_id: UUID, user: User, subject: str, body: str) -> tuple[RenderedMessage | None, list[Finding]]:

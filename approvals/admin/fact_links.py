@@ -72,11 +72,12 @@ def _source(kind: str, live: CaseFacts, case: Case) -> tuple[str, str]:
     if kind in rows:
         said, fact = rows[kind]
         return said, fact_address(fact)
-    if kind in ("vendor", "sender_name"):
+    if kind == "sender_name":
         return "house style", reverse("console:brand")
     if kind == "retry_date":
         return "the retry planned in this case", "#cal-title"
     return {
+        "vendor": "our settings",
         "support_email": "our settings",
         "payment_link": "made for this invoice when the message goes out",
         "update_card_link": "made for this customer when the message goes out",

@@ -15,9 +15,10 @@ from agents.churn.decide import SHOWN_UNDER
 from agents.churn.signals import SIGNALS
 from agents.dunning.context import DunningContext, Said, Try
 from agents.dunning.features import score
-from approvals import timeline
+from approvals import case_facts, review, timeline
 from approvals.admin.fact_links import fact_address
 from approvals.drafts.slots import SLOTS
+from approvals.models import Proposal
 from audit import ledger
 from audit.actor import system
 from billing_ai.facts.models import Customer, Invoice, Subscription
@@ -190,3 +191,19 @@ def test_no_slot_of_the_table_is_without_its_source(chargebee: Any) -> None:
     case = factories.case(chargebee)
     live = load(case.chargebee_customer_id, case.chargebee_invoice_id)
     assert all(fact_links._source(slot.fact.partition(".")[0], live, case)[0] for slot in SLOTS.values())
+
+
+def test_the_page_and_the_check_of_an_edit_speak_of_the_same_retry(chargebee: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _helpdesk(monkeypatch, list)
+    case, lead = factories.case(chargebee, retry_in_days=4), factories.user("lead")
+    message, retry = case.proposals.order_by("created_at")
+    day = clock.utc_date(clock.now() + timedelta(days=4))
+
+    def said() -> set[Any]:
+        shown = next(one for one in review.load(case, lead).proposals if one.proposal.pk == message.pk)
+        assert shown.facts is not None
+        return {shown.facts.retry_date, case_facts.planned_retry(message)}
+
+    assert said() == {day}
+    Proposal.objects.filter(pk=retry.pk).update(status="rejected")
+    assert said() == {None}
