@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -93,6 +94,58 @@ def test_no_text_raises(subject: str, body: str, locale: str, channel: str) -> N
     case = facts(locale, untrusted=(body[:50],))
     verify(DraftText(subject, body, channel), case)  # type: ignore[arg-type]  # one of two literals
     verify_slots(SlotDraft(subject, body, channel), case)  # type: ignore[arg-type]  # one of two literals
+
+
+def _rules_in(locale: str, due: Money, written: Money, day: date, length: str = "long") -> set[str]:
+    """What is found in a mail that names `written` and `day` where the facts say `due` and 16 September 2025. Its words are English: only facts count."""
+    case = facts(locale, due.currency, due.minor)
+    draft = mail(amount=money_text(written, locale), due=date_text(day, locale, length))
+    # "on" before a date is short for Wednesday in Scandinavia
+    draft = replace(draft, body=draft.body.replace("was due on", "was due"))
+    return {found.rule for found in verify(draft, case)} & {"wrong_amount", "wrong_currency", "wrong_date", "wrong_invoice"}
+
+
+DUE_ON = date(2025, 9, 16)
+LENGTHS = st.sampled_from(["full", "long", "medium", "short"])
+
+
+@QUIET
+@given(locale=st.sampled_from(LOCALES), currency=st.sampled_from(CURRENCIES), minor=st.integers(100, 10**9), length=LENGTHS)
+def test_right_facts_pass_in_every_locale_and_currency(locale: str, currency: str, minor: int, length: str) -> None:
+    money = Money(minor, currency)
+    assert _rules_in(locale, money, money, DUE_ON, length) == set()
+
+
+@QUIET
+@given(
+    locale=st.sampled_from(LOCALES),
+    currency=st.sampled_from(CURRENCIES),
+    minor=st.integers(100, 10**9),
+    other=st.one_of(st.integers(1, 10**9), st.integers(-3, 3)),
+)
+def test_a_changed_amount_is_found_in_every_locale_and_currency(locale: str, currency: str, minor: int, other: int) -> None:
+    changed = minor + other if abs(other) <= 3 else other
+    if changed != minor:
+        assert "wrong_amount" in _rules_in(locale, Money(minor, currency), Money(changed, currency), DUE_ON)
+
+
+@QUIET
+@given(
+    locale=st.sampled_from(LOCALES), currency=st.sampled_from(CURRENCIES), other=st.sampled_from(CURRENCIES), minor=st.integers(100, 10**9)
+)
+def test_another_currency_is_found_in_every_locale(locale: str, currency: str, other: str, minor: int) -> None:
+    money = Money(minor, currency)
+    # the same figure, so that nothing but the currency gives it away
+    same_figure = Money.from_decimal(money.amount, other)
+    if other != currency and money_text(same_figure, locale) != money_text(money, locale):
+        assert _rules_in(locale, money, same_figure, DUE_ON) & {"wrong_currency", "wrong_amount"}
+
+
+@QUIET
+@given(locale=st.sampled_from(LOCALES), days=st.integers(-900, 900).filter(lambda value: value not in (0, -14, 8)), length=LENGTHS)
+def test_a_changed_date_is_found_in_every_locale(locale: str, days: int, length: str) -> None:
+    money = Money(123400, "EUR")
+    assert "wrong_date" in _rules_in(locale, money, money, DUE_ON + timedelta(days), length)
 
 
 @QUIET
