@@ -29,7 +29,6 @@ _MARGIN = timedelta(days=1)
 HOLD, RELEASE = "hold:", "release:"
 _STANDS = (states.APPROVED, states.EXECUTING, states.UNKNOWN)
 """A retry in one of these still needs its hold. After one that is done the invoice is paid, and nothing is retried any more."""
-_CAME_TO_NOTHING = (states.REJECTED, states.WITHDRAWN, states.EXPIRED, states.BLOCKED, states.OBSERVED, states.FAILED, states.DECLINED)
 _ACTOR = system("dunning_hold")
 
 
@@ -98,7 +97,7 @@ def order(
     """An approved proposal that follows from another decision. None when the same step was ordered before and has not come to nothing."""
     from approvals.transitions import make_ready
 
-    if case.proposals.filter(action=action, step=step).exclude(status__in=_CAME_TO_NOTHING).exists():
+    if case.proposals.filter(action=action, step=step).exclude(status__in=states.CAME_TO_NOTHING).exists():
         return None
     proposal = Proposal(
         case=case,

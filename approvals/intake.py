@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from approvals import outcomes, states
 from approvals.companions import hold_native_dunning
-from approvals.contract import CaseDraft, ProposalDraft, RunResult
-from approvals.ledger_notes import note_case
-from approvals.models import Case, Decision, Proposal
+from approvals.contract import CaseDraft, ProposalDraft, RunResult, Verdict
+from approvals.ledger_notes import of_case
+from approvals.models import Case, Decision, Proposal, Revision
 from approvals.policy import gate, limits, rules
-from approvals.policy.case_view import View
 from approvals.policy.reference import reference_cents
-from approvals.policy.rules import Rules
-from approvals.revisions import new_revision
-from approvals.signals import case_changed
+from approvals.revisions import made
+from approvals.signals import proposals_entering
 from approvals.transitions import make_ready, withdraw
+from audit import ledger
+from audit.actor import Actor
 from audit.actor import agent as agent_actor
 from audit.actor import policy as policy_actor
+from audit.ledger import NewEntry
 from billing_ai.facts.models import Invoice
 from billing_ai.kernel import clock
+from billing_ai.tables.one_write import FreshId, Insert, history_of, saved
 
-logger = logging.getLogger(__name__)
 PROPOSALS_LIVE_FOR = timedelta(days=7)
 
 
@@ -48,20 +49,20 @@ def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | Non
         invoice = Invoice.objects.filter(pk=draft_of_case.invoice_id).first() if draft_of_case.invoice_id else None
         if draft_of_case.invoice_id and (invoice is None or invoice.amount_due_minor <= 0):
             return None
-        case = _case(draft_of_case, result, invoice)
+        case, is_new = _case(draft_of_case, result, invoice)
         wanted = {(draft.action, draft.step) for draft in result.proposals}
-        held = list(case.proposals.select_for_update(of=("self",)).filter(status__in=states.OPEN).select_related("current"))
+        held = [] if is_new else list(case.proposals.select_for_update(of=("self",)).filter(status__in=states.OPEN))
         for proposal in held:
             proposal.case = case
             if (proposal.action, proposal.step) not in wanted and proposal.status in states.FOR_PEOPLE:
                 withdraw(proposal, agent_actor(result.agent), "the situation has changed; see the newer proposal")
-        taken = {(proposal.action, proposal.step) for proposal in held}
-        seen: _Seen | None = None
-        for draft in result.proposals:
-            if (draft.action, draft.step) not in taken:
-                seen = _propose(case, draft, result, (findings or {}).get(draft.step, []), seen)
-        case.waiting_count = states.waiting_of(case)
-        case.save()
+        taken = {(proposal.action, proposal.step) for proposal in held} | _standing(draft_of_case)
+        new = _new_proposals(case, result, [draft for draft in result.proposals if (draft.action, draft.step) not in taken], findings or {})
+        case.waiting_count = sum(one.status in states.FOR_PEOPLE for one in (*held, *(one.proposal for one in new)))
+        _write(case, result, new, is_new=is_new)
+        for one in new:
+            if one.proposal.status == states.APPROVED:
+                _order(case, one, result)
         return case
 
 
@@ -82,7 +83,8 @@ def _end(draft: CaseDraft, result: RunResult) -> Case | None:
     return case
 
 
-def _case(draft: CaseDraft, result: RunResult, invoice: Invoice | None) -> Case:
+def _case(draft: CaseDraft, result: RunResult, invoice: Invoice | None) -> tuple[Case, bool]:
+    """The case as it will be, not yet written, and whether it is new."""
     case = _active(draft)
     is_new = case is None
     if case is None:
@@ -95,11 +97,7 @@ def _case(draft: CaseDraft, result: RunResult, invoice: Invoice | None) -> Case:
             trace_id=result.trace_id,
         )
     _describe(case, draft, invoice)
-    if is_new:
-        case.save()
-        note_case("case.opened", case, agent_actor(result.agent), {"amount_due_minor": case.amount_due_minor, "currency": case.currency})
-        case_changed.send(sender=Case, case=case, kind="case.opened")
-    return case
+    return case, is_new
 
 
 def _describe(case: Case, draft: CaseDraft, invoice: Invoice | None) -> None:
@@ -121,22 +119,48 @@ def _describe(case: Case, draft: CaseDraft, invoice: Invoice | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the gate reads for the first proposal of a run, good for the others of the same transaction."""
+class _New:
+    """One proposal as it will be written, with its first revision, what the ledger says of it, and the gate's verdict."""
 
-    view: View
-    in_force: Rules
-    used_today: Mapping[str, int]
+    proposal: Proposal
+    revision: Revision
+    entry: NewEntry
+    verdict: Verdict
 
 
-def _look(proposal: Proposal) -> _Seen:
+def _standing(draft: CaseDraft) -> set[tuple[str, str]]:
+    """The steps that this customer and invoice have had, in whatever case: another of the same may not be proposed (`one_effect_per_business_key`)."""
+    same = Proposal.objects.filter(chargebee_customer_id=draft.customer_id, chargebee_invoice_id=draft.invoice_id)
+    return set(same.exclude(status__in=states.CAME_TO_NOTHING).values_list("action", "step"))
+
+
+def _new_proposals(
+    case: Case, result: RunResult, drafts: Sequence[ProposalDraft], findings: Mapping[str, list[dict[str, object]]]
+) -> list[_New]:
+    """Each draft before the gate. The gate reads once for all of them."""
+    if not drafts:
+        return []
     now = clock.now()
-    return _Seen(gate.look(proposal, now=now, collects=True), rules.current(now), limits.used_today(proposal.agent, now))
+    proposals = [_proposal(case, draft, result, findings.get(draft.step, [])) for draft in drafts]
+    view = gate.look(proposals[0], now=now, collects=True)
+    in_force, used_today = rules.current(now), limits.used_today(result.agent, now)
+    new = []
+    for proposal, draft in zip(proposals, drafts, strict=True):
+        verdict = gate.judge(
+            proposal,
+            moment="propose",
+            now=clock.now(),
+            channel=draft.words.channel if draft.words else "",
+            view=view,
+            in_force=in_force,
+            used=used_today,
+        )
+        new.append(_judged(proposal, draft, result, verdict, findings.get(draft.step, [])))
+    return new
 
 
-def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list[dict[str, object]], seen: _Seen | None) -> _Seen:
-    """Make one proposal. Gives what the gate has read, once for all proposals of the run. The caller counts what waits."""
-    proposal = Proposal(
+def _proposal(case: Case, draft: ProposalDraft, result: RunResult, findings: list[dict[str, object]]) -> Proposal:
+    return Proposal(
         case=case,
         agent=result.agent,
         action=draft.action,
@@ -160,11 +184,9 @@ def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list
         prompt_hash=result.prompt_hash,
         model=draft.words_from or result.model,
     )
-    channel = draft.words.channel if draft.words else ""
-    seen = seen or _look(proposal)
-    verdict = gate.judge(
-        proposal, moment="propose", now=clock.now(), channel=channel, view=seen.view, in_force=seen.in_force, used=seen.used_today
-    )
+
+
+def _judged(proposal: Proposal, draft: ProposalDraft, result: RunResult, verdict: Verdict, findings: list[dict[str, object]]) -> _New:
     proposal.verdict = {"checks": [check.as_json() for check in verdict.checks]}
     proposal.phase, proposal.role_needed, proposal.approvals_needed = verdict.phase, verdict.role_needed, verdict.approvals_needed
     status = {
@@ -173,39 +195,56 @@ def _propose(case: Case, draft: ProposalDraft, result: RunResult, findings: list
         "person": states.WAITING,
         "approved": states.APPROVED,
     }[verdict.outcome]
-    # The proposal and its first revision name each other: the row goes in under its final status, then the revision, then one save.
-    proposal.status = status
-    try:
-        with transaction.atomic():
-            proposal.save_without_historical_record(force_insert=True)  # type: ignore[attr-defined]  # simple-history adds it to the model
-    except IntegrityError:
-        logger.info("proposal.step_taken", extra={"action": draft.action, "step": draft.step})
-        return seen
-    new_revision(proposal, draft.payload, draft.words, author=None, findings=list(findings))
-    proposal.status = ""
-    actor = policy_actor(f"automate:{result.agent}") if status == states.APPROVED else agent_actor(result.agent)
-    reason = verdict.blocking[0].sentence if verdict.blocking else ""
-    states.move(
+    revision = made(proposal, draft.payload, draft.words, author=None, findings=list(findings))
+    revision.pk = FreshId()  # type: ignore[assignment]  # a number once it is written
+    proposal.current = revision
+    entry = states.step(
         proposal,
         status,
-        actor,
-        reason=reason,
+        _actor(status, result),
+        reason=verdict.blocking[0].sentence if verdict.blocking else "",
         kind=f"proposal.{status}",
         data={"checks": [check.rule for check in verdict.checks if check.outcome != "allow"]},
-        counts=False,
     )
-    if status == states.APPROVED and proposal.current is not None:
-        Decision.objects.create(
-            proposal=proposal,
-            revision=proposal.current,
-            kind="approve",
-            by_policy=f"automate:{result.agent}",
-            role="policy",
-            content_hash=proposal.current.content_hash,
-            facts_hash=proposal.facts_hash,
-            checks=proposal.verdict["checks"],
-        )
-        make_ready(proposal, delay=timedelta(0), not_before_check=verdict.not_before)
-        if proposal.action == "collect_payment":
-            hold_native_dunning(case, proposal, actor, None)
-    return seen
+    return _New(proposal, revision, entry, verdict)
+
+
+def _actor(status: str, result: RunResult) -> Actor:
+    return policy_actor(f"automate:{result.agent}") if status == states.APPROVED else agent_actor(result.agent)
+
+
+def _write(case: Case, result: RunResult, new: Sequence[_New], *, is_new: bool) -> None:
+    """The case, its new proposals, and all that is kept of them: revisions, model history, the ledger, and what listeners add."""
+    proposals = [one.proposal for one in new]
+    told: list[Any] = [rows for _, rows in proposals_entering.send(sender=Case, case=case, is_new=is_new, proposals=proposals)]
+    entries = [one.entry for one in new]
+    if is_new:
+        opened = {"amount_due_minor": case.amount_due_minor, "currency": case.currency}
+        entries.insert(0, of_case("case.opened", case, agent_actor(result.agent), opened))
+    ledger.append_with(
+        entries,
+        Insert([case]) if is_new else saved(case),
+        history_of([case], "+" if is_new else "~"),
+        Insert([one.revision for one in new]),
+        Insert(proposals),
+        history_of(proposals, "+"),
+        *(Insert(rows) for rows in told),
+    )
+
+
+def _order(case: Case, one: _New, result: RunResult) -> None:
+    """What follows from an approval by policy."""
+    proposal, revision = one.proposal, one.revision
+    Decision.objects.create(
+        proposal=proposal,
+        revision=revision,
+        kind="approve",
+        by_policy=f"automate:{result.agent}",
+        role="policy",
+        content_hash=revision.content_hash,
+        facts_hash=proposal.facts_hash,
+        checks=proposal.verdict["checks"],
+    )
+    make_ready(proposal, delay=timedelta(0), not_before_check=one.verdict.not_before)
+    if proposal.action == "collect_payment":
+        hold_native_dunning(case, proposal, _actor(states.APPROVED, result), None)

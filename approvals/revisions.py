@@ -26,13 +26,32 @@ def new_revision(
     proposal: Proposal, payload: Mapping[str, Any], words: Words | None, *, author: User | None, findings: list[dict[str, Any]]
 ) -> Revision:
     """Add a revision and make it the current one of a proposal that the caller has locked or just made. Does not save the proposal."""
+    revision = made(proposal, payload, words, author=author, findings=findings)
+    revision.save(force_insert=True)
+    proposal.current = revision
+    return revision
+
+
+def made(
+    proposal: Proposal,
+    payload: Mapping[str, Any],
+    words: Words | None,
+    *,
+    author: User | None,
+    findings: list[dict[str, Any]],
+    opened: seal.Opened | None = None,
+) -> Revision:
+    """The next revision of a proposal, not yet written. `opened` is the customer's key, when the caller has read it."""
     number = (proposal.current.number if proposal.current else 0) + 1
     text = json.dumps({"subject": words.subject, "body": words.body}, ensure_ascii=False) if words else ""
-    revision = Revision.objects.create(
+    sealed = None
+    if words:
+        sealed = opened.seal(text) if opened is not None else seal.seal(proposal.chargebee_customer_id, text)
+    return Revision(
         proposal=proposal,
         number=number,
         payload=dict(payload),
-        sealed_words=seal.seal(proposal.chargebee_customer_id, text) if words else None,
+        sealed_words=sealed,
         channel=words.channel if words else "",
         language=words.language if words else "",
         tone=words.tone if words else "",
@@ -40,8 +59,6 @@ def new_revision(
         author=author,
         findings=findings,
     )
-    proposal.current = revision
-    return revision
 
 
 def hash_of(payload: Mapping[str, Any], words: Words | None) -> str:

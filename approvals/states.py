@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from approvals.ledger_notes import note_proposal
+from approvals.ledger_notes import of_proposal
 from approvals.models import Case, Proposal
 from approvals.people import Refused
+from audit import ledger
 from billing_ai.kernel import clock
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from audit.actor import Actor
+    from audit.ledger import NewEntry
 
 OBSERVED, BLOCKED, WAITING, SECOND, APPROVED = "observed", "blocked", "waiting", "waiting_second", "approved"
 EXECUTING, DONE, DECLINED, FAILED, UNKNOWN = "executing", "done", "declined", "failed", "unknown"
@@ -35,6 +37,8 @@ NEXT: dict[str, frozenset[str]] = {
 FOR_PEOPLE = (WAITING, SECOND)
 STOPPABLE = (OBSERVED, BLOCKED, WAITING, SECOND, APPROVED)
 """What news may still withdraw: nothing of it has been called yet."""
+CAME_TO_NOTHING = (REJECTED, WITHDRAWN, EXPIRED, BLOCKED, OBSERVED, FAILED, DECLINED)
+"""After these the same step may be proposed anew."""
 OPEN = (BLOCKED, WAITING, SECOND, APPROVED, EXECUTING, UNKNOWN)
 
 
@@ -72,6 +76,24 @@ def move(
 
     `counts=False` leaves the case's count of what waits to the caller, who takes several steps at once.
     """
+    entry = step(proposal, to, actor, reason=reason, user=user, kind=kind, data=data)
+    proposal.save()
+    ledger.append_entry(entry)
+    if counts:
+        _count_waiting(proposal.case)
+
+
+def step(
+    proposal: Proposal,
+    to: str,
+    actor: Actor,
+    *,
+    reason: str = "",
+    user: User | None = None,
+    kind: str = "",
+    data: Mapping[str, Any] | None = None,
+) -> NewEntry:
+    """The step of `move` on the instance alone: whoever takes it writes the row, its history and this entry in one transaction."""
     before = proposal.status
     if to not in NEXT.get(before, frozenset()):
         raise Refused("already_decided", f"This was {words(before)} meanwhile; it can no longer become {words(to)}.")
@@ -83,15 +105,12 @@ def move(
         proposal.decided_at = clock.now()
     proposal._history_user = user  # type: ignore[attr-defined]  # simple-history reads it from the instance
     proposal._change_reason = (f"{kind or to}: {reason}" if reason else kind or to)[:500]  # type: ignore[attr-defined]
-    proposal.save()
-    note_proposal(
+    return of_proposal(
         kind or f"proposal.{to}",
         proposal,
         actor,
         {"from": before, "to": to, **({"reason": reason[:300]} if reason else {}), **(data or {})},
     )
-    if counts:
-        _count_waiting(proposal.case)
 
 
 def words(status: str) -> str:

@@ -25,6 +25,7 @@ from audit.append_only import link
 from audit.keys import mark
 from billing_ai.kernel import clock
 from billing_ai.kernel.ids import canonical_json
+from billing_ai.tables.one_write import Part, Rows, write
 
 GENESIS = bytes(32)
 """What stands before a writer's first entry."""
@@ -38,6 +39,7 @@ COLUMNS = (
 )  # fmt: skip
 """What the content hash covers, in this order."""
 
+_ALL_COLUMNS = ("id", "position", *COLUMNS, "mark", "prev_hash", "hash")
 _LONGEST = {"kind": 80, "trace_id": 64, "subject_kind": 80, "agent": 80, "prompt_hash": 80}
 _ROWS_A_STATEMENT = 200
 
@@ -99,13 +101,18 @@ def append(
 
     Raises TransactionManagementError outside `transaction.atomic()`; ValueError or TypeError when a text is too long or `data` is no JSON.
     """
-    _require_transaction()
-    row = _row(
+    return append_entry(
         NewEntry(
             kind=kind, actor=actor, trace_id=trace_id, subject=subject, case_id=case_id, event_id=event_id, customer_id=customer_id,
             invoice_id=invoice_id, agent=agent, prompt_hash=prompt_hash, model=model, data=data or {},
         )
     )  # fmt: skip
+
+
+def append_entry(entry: NewEntry) -> int:
+    """As `append`."""
+    _require_transaction()
+    row = _row(entry)
     content = content_hash(row)
     parameters = [*_adapt(row), mark(content), content]
     if connection.vendor == "sqlite":
@@ -128,26 +135,43 @@ def append_many(entries: Iterable[NewEntry]) -> list[int]:
     rows = [_row(entry) for entry in entries]
     if not rows:
         return []
-    writer = rows[0][0]
-    with connection.cursor() as cursor:
-        position, previous, ids = _reserve(cursor, writer, len(rows))
-        written = []
-        for entry_id, row in zip(ids, rows, strict=True):
-            position += 1
-            content = content_hash(row)
-            this = link(previous, entry_id, content)
-            written.append([entry_id, position, *_adapt(row), mark(content), previous, this])
-            previous = this
-        one = "(" + ", ".join(["%s"] * len(written[0])) + ")"
-        insert = f"INSERT INTO audit_entry (id, position, {', '.join(COLUMNS)}, mark, prev_hash, hash) VALUES "  # noqa: S608  (constants)
+    ids, written = _linked(rows)
+    try:
         for start in range(0, len(written), _ROWS_A_STATEMENT):
-            part = written[start : start + _ROWS_A_STATEMENT]
-            try:
-                cursor.execute(insert + ", ".join([one] * len(part)), [value for values in part for value in values])
-            except IntegrityError:
-                _start_new_chain()
-                raise
+            write(Rows("audit_entry", _ALL_COLUMNS, written[start : start + _ROWS_A_STATEMENT]))
+    except IntegrityError:
+        _start_new_chain()
+        raise
     return ids
+
+
+def append_with(entries: Iterable[NewEntry], *parts: Part) -> list[int]:
+    """Write entries, and in the same statement (PostgreSQL) the rows that they tell of. Gives how many rows each of `parts` wrote.
+
+    Raises what `append` raises, and IntegrityError of any part: nothing is written then, as the caller's transaction fails.
+    """
+    _require_transaction()
+    rows = [_row(entry) for entry in entries]
+    written = _linked(rows)[1] if rows else []
+    try:
+        return write(*parts, Rows("audit_entry", _ALL_COLUMNS, written))[: len(parts)]
+    except IntegrityError:
+        _start_new_chain()  # as in `append`; one that another table refused merely starts a chain
+        raise
+
+
+def _linked(rows: list[tuple[Any, ...]]) -> tuple[list[int], list[list[Any]]]:
+    """Ids, and each row with its place in the chain and its hashes, after one look at the chain's head."""
+    with connection.cursor() as cursor:
+        position, previous, ids = _reserve(cursor, rows[0][0], len(rows))
+    written = []
+    for entry_id, row in zip(ids, rows, strict=True):
+        position += 1
+        content = content_hash(row)
+        this = link(previous, entry_id, content)
+        written.append([entry_id, position, *_adapt(row), mark(content), previous, this])
+        previous = this
+    return ids, written
 
 
 def content_bytes(row: tuple[Any, ...]) -> bytes:

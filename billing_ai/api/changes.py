@@ -6,7 +6,7 @@ one lock: a reader that has seen position 9 has seen everything that will ever s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -14,7 +14,7 @@ from django.db.models.signals import post_save
 
 from agents.churn.announcing import BandChange, bands_changed
 from approvals.models import Case, Proposal
-from approvals.signals import case_changed
+from approvals.signals import case_changed, proposals_entering
 from billing_ai.api.models import Change, ChangeHead
 from billing_ai.work.wake import wake
 
@@ -36,7 +36,16 @@ def record(
     kind: str, customer_id: str, subject: tuple[str, str], payload: Mapping[str, Any], *, only_for: Any = None, trace_id: str = ""
 ) -> Change:
     """Write one line of the feed, in the caller's transaction, and wake the sender of webhooks."""
-    made = Change.objects.create(
+    made = _line(kind, customer_id, subject, payload, only_for=only_for, trace_id=trace_id)
+    made.save(force_insert=True)
+    wake("api.deliver")
+    return made
+
+
+def _line(
+    kind: str, customer_id: str, subject: tuple[str, str], payload: Mapping[str, Any], *, only_for: Any = None, trace_id: str = ""
+) -> Change:
+    return Change(
         kind=kind,
         chargebee_customer_id=customer_id,
         subject_kind=subject[0],
@@ -45,8 +54,6 @@ def record(
         only_for=only_for,
         trace_id=trace_id,
     )
-    wake("api.deliver")
-    return made
 
 
 def number() -> list[Change]:
@@ -79,6 +86,7 @@ def number_all() -> None:
 def listen() -> None:
     """Connect to what the rooms below tell."""
     case_changed.connect(_on_case, dispatch_uid="api.case")
+    proposals_entering.connect(_on_entering, dispatch_uid="api.entering")
     bands_changed.connect(_on_bands, dispatch_uid="api.bands")
     post_save.connect(_on_proposal, sender=Proposal, dispatch_uid="api.proposal")
 
@@ -98,18 +106,37 @@ def case_payload(case: Case) -> dict[str, Any]:
 
 
 def _on_case(*, case: Case, kind: str, **_: Any) -> None:
+    _line_of_case(case, kind).save(force_insert=True)
+    wake("api.deliver")
+
+
+def _line_of_case(case: Case, kind: str) -> Change:
     settled = case.status in (Case.RECOVERED, Case.CLOSED) and kind in (f"case.{case.status}", "case.closed")
     told = OPENED if kind == OPENED else (SETTLED if settled else CASE)
-    record(told, case.chargebee_customer_id, ("case", str(case.pk)), {**case_payload(case), "because": kind}, trace_id=case.trace_id)
+    return _line(told, case.chargebee_customer_id, ("case", str(case.pk)), {**case_payload(case), "because": kind}, trace_id=case.trace_id)
 
 
 def _on_proposal(*, instance: Proposal, raw: bool = False, **_: Any) -> None:
     if raw or not instance.status:
         return
-    subject = ("proposal", str(instance.pk))
-    before = Change.objects.filter(subject_kind=subject[0], subject_id=subject[1]).order_by("-pk").values_list("payload", flat=True).first()
+    said = Change.objects.filter(subject_kind="proposal", subject_id=str(instance.pk))
+    before = said.order_by("-pk").values_list("payload", flat=True).first()
     if before is not None and before.get("status") == instance.status:
         return
+    _line_of_proposal(instance).save(force_insert=True)
+    wake("api.deliver")
+
+
+def _on_entering(*, case: Case, is_new: bool, proposals: Sequence[Proposal], **_: Any) -> list[Change]:
+    """The feed's lines of new proposals and of the case that was opened for them, to be written together with them."""
+    lines = [_line_of_case(case, OPENED)] if is_new else []
+    lines += [_line_of_proposal(one) for one in proposals]
+    if lines:
+        wake("api.deliver")
+    return lines
+
+
+def _line_of_proposal(instance: Proposal) -> Change:
     payload = {
         "proposal_id": str(instance.pk),
         "case_id": str(instance.case_id),
@@ -118,7 +145,8 @@ def _on_proposal(*, instance: Proposal, raw: bool = False, **_: Any) -> None:
         "action": instance.action,
         "status": instance.status,
     }
-    record(PROPOSAL, instance.chargebee_customer_id, subject, payload, trace_id=instance.trace_id)
+    subject = ("proposal", str(instance.pk))
+    return _line(PROPOSAL, instance.chargebee_customer_id, subject, payload, trace_id=instance.trace_id)
 
 
 def _on_bands(*, changes: list[BandChange], **_: Any) -> None:

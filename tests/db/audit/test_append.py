@@ -185,7 +185,8 @@ def test_after_a_taken_position_the_next_attempt_starts_a_new_chain(batch):
 
 def only_inserts(wrapper):
     def wrapped(execute, sql, params, many, context):
-        return (wrapper if sql.startswith("INSERT") else lambda execute, *rest: execute(*rest))(execute, sql, params, many, context)
+        hit = "INSERT INTO" in sql
+        return (wrapper if hit else lambda execute, *rest: execute(*rest))(execute, sql, params, many, context)
 
     return wrapped
 
