@@ -20,11 +20,12 @@ from approvals.contract import RunResult
 from approvals.drafts.findings import Finding
 from approvals.drafts.render import SlotDraft
 from approvals.drafts.verify import verify_slots
-from approvals.policy import retry_ledger
+from approvals.models import Case
+from approvals.policy import retry_ledger, rules
 from approvals.revisions import draft_policy, render_and_verify, storable
-from audit import ledger
 from audit.actor import acting
 from audit.actor import agent as agent_actor
+from audit.ledger import NewEntry
 from billing_ai.facts import sync
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import Retryable, StaleFacts, Terminal, Unknown
@@ -110,11 +111,10 @@ def _perform(run: AgentRun, agent: Agent[Any, Any]) -> None:
         decision=kept,
     )
     notes = [note for answer in answers.values() for note in answer.notes]
-    with transaction.atomic():
-        agent.remember(context, decision, run)
-        opened = intake.submit(result, findings)
-        ledger.append(
-            "run.finished",
+
+    def finished(opened: Case | None) -> NewEntry:
+        return NewEntry(
+            kind="run.finished",
             actor=agent_actor(run.agent),
             trace_id=run.trace_id,
             subject=("run", str(run.pk)),
@@ -132,18 +132,24 @@ def _perform(run: AgentRun, agent: Agent[Any, Any]) -> None:
                 "facts_hash": result.facts_hash,
             },
         )
-        claims.complete(
-            run,
-            Leased.DONE,
-            " ".join(notes)[:1000],
-            started_at=run.started_at,
-            finished_at=clock.now(),
-            facts_hash=result.facts_hash,
-            prompt_hash=result.prompt_hash,
-            model=result.model,
-            words_from=first.words_from if first else "",
-            decision=dict(kept),
-        )
+
+    end = claims.completion(
+        run,
+        Leased.DONE,
+        " ".join(notes)[:1000],
+        started_at=run.started_at,
+        finished_at=clock.now(),
+        facts_hash=result.facts_hash,
+        prompt_hash=result.prompt_hash,
+        model=result.model,
+        words_from=first.words_from if first else "",
+        decision=dict(kept),
+    )
+    closing = intake.Closing(finished, end)
+    with transaction.atomic():
+        agent.remember(context, decision, run)
+        intake.submit(result, findings, closing)
+        claims.completed(run, end, closing.wrote)
 
 
 def _write(drafting: Drafting) -> tuple[DraftAnswer, list[Finding]]:
@@ -159,7 +165,7 @@ def _write(drafting: Drafting) -> tuple[DraftAnswer, list[Finding]]:
 
 
 def _findings(answer: DraftAnswer, drafting: Drafting) -> list[Finding]:
-    words, policy = answer.words, draft_policy()
+    words, policy = answer.words, draft_policy(rules.recent(clock.now()))
     raw = verify_slots(SlotDraft(words.subject, words.body, words.channel), drafting.facts, policy)
     _, rendered = render_and_verify(words, drafting.facts, policy=policy)
     return [*raw, *rendered]

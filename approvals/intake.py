@@ -2,68 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from approvals import outcomes, states
 from approvals.companions import hold_native_dunning
 from approvals.contract import CaseDraft, ProposalDraft, RunResult, Verdict
 from approvals.ledger_notes import of_case
 from approvals.models import Case, Decision, Proposal, Revision
-from approvals.policy import gate, limits, rules
+from approvals.policy import case_view, gate, limits, rules
 from approvals.policy.reference import reference_cents
 from approvals.revisions import made
 from approvals.signals import proposals_entering
 from approvals.transitions import make_ready, withdraw
-from audit import ledger
+from audit import ledger, seal
 from audit.actor import Actor
 from audit.actor import agent as agent_actor
 from audit.actor import policy as policy_actor
 from audit.ledger import NewEntry
+from audit.models import CustomerKey
 from billing_ai.facts.models import Invoice
 from billing_ai.kernel import clock
-from billing_ai.tables.one_write import FreshId, Insert, history_of, saved
+from billing_ai.tables.one_statement import Kept
+from billing_ai.tables.one_write import FreshId, Insert, Update, history_of, saved
 
 PROPOSALS_LIVE_FOR = timedelta(days=7)
 
 
-def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | None = None) -> Case | None:
+@dataclass(slots=True)
+class Closing:
+    """How the run itself ends: its ledger entry, once the case is known, and the write that ends its claim. `wrote` is how many rows that was."""
+
+    entry: Callable[[Case | None], NewEntry]
+    part: Update
+    wrote: int = -1
+
+    def write(self, case: Case | None) -> None:
+        """By itself."""
+        self.wrote = ledger.append_with([self.entry(case)], self.part)[0]
+
+
+def submit(result: RunResult, findings: dict[str, list[dict[str, object]]] | None = None, closing: Closing | None = None) -> Case | None:
     """Open or refresh the case and put each proposal before the policy gate. None when the case is about an invoice on which nothing
     is owed any more, and when there is nothing to propose. A case without an invoice is about the customer as a whole, and one without a
     customer about many at once.
 
     `findings` holds, per step, what the verifier said of the words. What an earlier run proposed and nobody has decided on is withdrawn
-    when the new run no longer wants it.
+    when the new run no longer wants it. `closing` is written along with the rest, in the same transaction whatever comes of the result.
     """
-    draft_of_case = result.case
-    if draft_of_case is None:
-        return None
     # No savepoint inside the run's own transaction: nothing that fails here is caught there.
     with transaction.atomic(savepoint=False):
-        if draft_of_case.over:
-            return _end(draft_of_case, result)
-        invoice = Invoice.objects.filter(pk=draft_of_case.invoice_id).first() if draft_of_case.invoice_id else None
-        if draft_of_case.invoice_id and (invoice is None or invoice.amount_due_minor <= 0):
-            return None
-        case, is_new = _case(draft_of_case, result, invoice)
-        wanted = {(draft.action, draft.step) for draft in result.proposals}
-        held = [] if is_new else list(case.proposals.select_for_update(of=("self",)).filter(status__in=states.OPEN))
-        for proposal in held:
-            proposal.case = case
-            if (proposal.action, proposal.step) not in wanted and proposal.status in states.FOR_PEOPLE:
-                withdraw(proposal, agent_actor(result.agent), "the situation has changed; see the newer proposal")
-        taken = {(proposal.action, proposal.step) for proposal in held} | _standing(draft_of_case)
-        new = _new_proposals(case, result, [draft for draft in result.proposals if (draft.action, draft.step) not in taken], findings or {})
-        case.waiting_count = sum(one.status in states.FOR_PEOPLE for one in (*held, *(one.proposal for one in new)))
-        _write(case, result, new, is_new=is_new)
-        for one in new:
-            if one.proposal.status == states.APPROVED:
-                _order(case, one, result)
+        case = _take_in(result.case, result, findings or {}, closing) if result.case is not None else None
+        if closing is not None and closing.wrote < 0:
+            closing.write(case)
         return case
+
+
+def _take_in(draft: CaseDraft, result: RunResult, findings: Mapping[str, list[dict[str, object]]], closing: Closing | None) -> Case | None:
+    if draft.over:
+        return _end(draft, result)
+    active = _active(draft)
+    now = clock.now()
+    # After the lock, so that it shows what whoever held the case has written.
+    found = _LOOK.ask(
+        customer_id=draft.customer_id,
+        invoice_id=draft.invoice_id,
+        case_id=active.pk if active is not None else None,
+        agent=result.agent,
+        since=case_view.since(now),
+        today=clock.utc_date(now),
+    )
+    invoice = next(iter(found["invoice"]), None)
+    if draft.invoice_id and (invoice is None or invoice.amount_due_minor <= 0):
+        return None
+    case = _case(active, draft, result, invoice)
+    wanted = {(one.action, one.step) for one in result.proposals}
+    held: list[Proposal] = found["open"]
+    for proposal in held:
+        proposal.case = case
+        if (proposal.action, proposal.step) not in wanted and proposal.status in states.FOR_PEOPLE:
+            withdraw(proposal, agent_actor(result.agent), "the situation has changed; see the newer proposal")
+    taken = {(one.action, one.step) for one in held} | set(found["standing"])
+    new = _judge(case, result, [one for one in result.proposals if (one.action, one.step) not in taken], findings, found)
+    case.waiting_count = sum(one.status in states.FOR_PEOPLE for one in (*held, *(one.proposal for one in new)))
+    by_policy = [one for one in new if one.proposal.status == states.APPROVED]
+    # What follows from an approval by policy comes before the end of the run.
+    _write(case, result, new, closing if not by_policy else None, is_new=active is None)
+    for one in by_policy:
+        _order(case, one, result)
+    return case
+
+
+def _questions(
+    *, customer_id: str, invoice_id: str, case_id: UUID | None, agent: str, since: datetime, today: date
+) -> dict[str, QuerySet[Any, Any]]:
+    """What stands, what the gate reads (once, for all proposals of the run) and the key under which words are sealed."""
+    held = Proposal.objects.none() if case_id is None else Proposal.objects.select_for_update(of=("self",)).filter(case_id=case_id)
+    same = Proposal.objects.filter(chargebee_customer_id=customer_id, chargebee_invoice_id=invoice_id)
+    return {
+        "invoice": Invoice.objects.filter(pk=invoice_id),
+        "open": held.filter(status__in=states.OPEN),
+        # In whatever case: another of the same may not be proposed (`one_effect_per_business_key`).
+        "standing": same.exclude(status__in=states.CAME_TO_NOTHING).values_list("action", "step"),
+        **case_view.questions(customer_id, since),
+        "rules": rules.look(),
+        "used": limits.used_on(agent, today),
+        "key": CustomerKey.objects.filter(pk=customer_id),
+    }
+
+
+_LOOK = Kept(_questions)
 
 
 def _active(draft: CaseDraft) -> Case | None:
@@ -83,10 +137,9 @@ def _end(draft: CaseDraft, result: RunResult) -> Case | None:
     return case
 
 
-def _case(draft: CaseDraft, result: RunResult, invoice: Invoice | None) -> tuple[Case, bool]:
-    """The case as it will be, not yet written, and whether it is new."""
-    case = _active(draft)
-    is_new = case is None
+def _case(active: Case | None, draft: CaseDraft, result: RunResult, invoice: Invoice | None) -> Case:
+    """The case as it will be, not yet written."""
+    case = active
     if case is None:
         case = Case(
             kind=draft.kind,
@@ -97,7 +150,7 @@ def _case(draft: CaseDraft, result: RunResult, invoice: Invoice | None) -> tuple
             trace_id=result.trace_id,
         )
     _describe(case, draft, invoice)
-    return case, is_new
+    return case
 
 
 def _describe(case: Case, draft: CaseDraft, invoice: Invoice | None) -> None:
@@ -128,24 +181,25 @@ class _New:
     verdict: Verdict
 
 
-def _standing(draft: CaseDraft) -> set[tuple[str, str]]:
-    """The steps that this customer and invoice have had, in whatever case: another of the same may not be proposed (`one_effect_per_business_key`)."""
-    same = Proposal.objects.filter(chargebee_customer_id=draft.customer_id, chargebee_invoice_id=draft.invoice_id)
-    return set(same.exclude(status__in=states.CAME_TO_NOTHING).values_list("action", "step"))
-
-
-def _new_proposals(
-    case: Case, result: RunResult, drafts: Sequence[ProposalDraft], findings: Mapping[str, list[dict[str, object]]]
+def _judge(
+    case: Case,
+    result: RunResult,
+    drafts: Sequence[ProposalDraft],
+    findings: Mapping[str, list[dict[str, object]]],
+    found: Mapping[str, list[Any]],
 ) -> list[_New]:
-    """Each draft before the gate. The gate reads once for all of them."""
+    """Each draft before the gate."""
     if not drafts:
         return []
     now = clock.now()
-    proposals = [_proposal(case, draft, result, findings.get(draft.step, [])) for draft in drafts]
-    view = gate.look(proposals[0], now=now, collects=True)
-    in_force, used_today = rules.current(now), limits.used_today(result.agent, now)
+    in_force, used_today = rules.current(now, looked=found["rules"]), dict(found["used"])
+    view = case_view.answered(case.chargebee_invoice_id, found, collects=True)
+    opened = None
+    if any(draft.words is not None for draft in drafts):
+        opened = seal.opened_for_sealing(case.chargebee_customer_id, next(iter(found["key"]), None))
     new = []
-    for proposal, draft in zip(proposals, drafts, strict=True):
+    for draft in drafts:
+        proposal = _proposal(case, draft, result, findings.get(draft.step, []))
         verdict = gate.judge(
             proposal,
             moment="propose",
@@ -155,7 +209,7 @@ def _new_proposals(
             in_force=in_force,
             used=used_today,
         )
-        new.append(_judged(proposal, draft, result, verdict, findings.get(draft.step, [])))
+        new.append(_judged(proposal, draft, result, verdict, findings.get(draft.step, []), opened))
     return new
 
 
@@ -186,7 +240,14 @@ def _proposal(case: Case, draft: ProposalDraft, result: RunResult, findings: lis
     )
 
 
-def _judged(proposal: Proposal, draft: ProposalDraft, result: RunResult, verdict: Verdict, findings: list[dict[str, object]]) -> _New:
+def _judged(
+    proposal: Proposal,
+    draft: ProposalDraft,
+    result: RunResult,
+    verdict: Verdict,
+    findings: list[dict[str, object]],
+    opened: seal.Opened | None,
+) -> _New:
     proposal.verdict = {"checks": [check.as_json() for check in verdict.checks]}
     proposal.phase, proposal.role_needed, proposal.approvals_needed = verdict.phase, verdict.role_needed, verdict.approvals_needed
     status = {
@@ -195,7 +256,7 @@ def _judged(proposal: Proposal, draft: ProposalDraft, result: RunResult, verdict
         "person": states.WAITING,
         "approved": states.APPROVED,
     }[verdict.outcome]
-    revision = made(proposal, draft.payload, draft.words, author=None, findings=list(findings))
+    revision = made(proposal, draft.payload, draft.words, author=None, findings=list(findings), opened=opened)
     revision.pk = FreshId()  # type: ignore[assignment]  # a number once it is written
     proposal.current = revision
     entry = states.step(
@@ -213,7 +274,7 @@ def _actor(status: str, result: RunResult) -> Actor:
     return policy_actor(f"automate:{result.agent}") if status == states.APPROVED else agent_actor(result.agent)
 
 
-def _write(case: Case, result: RunResult, new: Sequence[_New], *, is_new: bool) -> None:
+def _write(case: Case, result: RunResult, new: Sequence[_New], closing: Closing | None, *, is_new: bool) -> None:
     """The case, its new proposals, and all that is kept of them: revisions, model history, the ledger, and what listeners add."""
     proposals = [one.proposal for one in new]
     told: list[Any] = [rows for _, rows in proposals_entering.send(sender=Case, case=case, is_new=is_new, proposals=proposals)]
@@ -221,8 +282,11 @@ def _write(case: Case, result: RunResult, new: Sequence[_New], *, is_new: bool) 
     if is_new:
         opened = {"amount_due_minor": case.amount_due_minor, "currency": case.currency}
         entries.insert(0, of_case("case.opened", case, agent_actor(result.agent), opened))
-    ledger.append_with(
+    if closing is not None:
+        entries.append(closing.entry(case))
+    wrote = ledger.append_with(
         entries,
+        *((closing.part,) if closing is not None else ()),
         Insert([case]) if is_new else saved(case),
         history_of([case], "+" if is_new else "~"),
         Insert([one.revision for one in new]),
@@ -230,6 +294,8 @@ def _write(case: Case, result: RunResult, new: Sequence[_New], *, is_new: bool) 
         history_of(proposals, "+"),
         *(Insert(rows) for rows in told),
     )
+    if closing is not None:
+        closing.wrote = wrote[0]
 
 
 def _order(case: Case, one: _New, result: RunResult) -> None:

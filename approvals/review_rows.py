@@ -51,7 +51,7 @@ def _questions(case: Case, now: datetime) -> dict[str, QuerySet[Any, Any]]:
     decisions = Decision.objects.filter(proposal__in=proposals.values("pk"), kind="approve")
     notes = Note.objects.filter(case=case)
     wrote = Q(pk__in=revisions.values("author")) | Q(pk__in=decisions.values("by")) | Q(pk__in=notes.values("author"))
-    of_gate = case_view.questions(case.chargebee_customer_id, case.chargebee_invoice_id, now=now)
+    of_gate = case_view.questions(case.chargebee_customer_id, case_view.since(now))
     return {
         "proposals": proposals.order_by("created_at"),
         "revisions": revisions.order_by("number"),

@@ -25,7 +25,7 @@ from audit.append_only import link
 from audit.keys import mark
 from billing_ai.kernel import clock
 from billing_ai.kernel.ids import canonical_json
-from billing_ai.tables.one_write import Part, Rows, write
+from billing_ai.tables.one_write import Call, Part, Rows, write
 
 GENESIS = bytes(32)
 """What stands before a writer's first entry."""
@@ -152,9 +152,19 @@ def append_with(entries: Iterable[NewEntry], *parts: Part) -> list[int]:
     """
     _require_transaction()
     rows = [_row(entry) for entry in entries]
-    written = _linked(rows)[1] if rows else []
+    own: list[Part]
+    if connection.vendor == "postgresql":
+        own = [
+            Call(f"audit_append({_PLACES}, %s)", [*_adapt(row), mark(content), content]) for row in rows for content in [content_hash(row)]
+        ]
+    else:
+        own = [Rows("audit_entry", _ALL_COLUMNS, _linked(rows)[1] if rows else [])]
     try:
-        return write(*parts, Rows("audit_entry", _ALL_COLUMNS, written))[: len(parts)]
+        wrote = write(*parts, *own)
+        ids = wrote[len(parts) :]
+        if connection.vendor == "postgresql" and ids != sorted(ids):
+            raise RuntimeError("the database has appended entries in another order than they were given in")
+        return wrote[: len(parts)]
     except IntegrityError:
         _start_new_chain()  # as in `append`; one that another table refused merely starts a chain
         raise

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from audit import keys, ledger
 from audit.actor import Actor, current_trace_id
@@ -72,6 +72,11 @@ class Opened:
         if self.row is None or self.row.pk != self.customer_id:
             raise keys.Forged(f"nothing was ever sealed for customer {self.customer_id}")
         return keys.decrypt(_unwrapped(self.row), blob, _bound(self.customer_id)).decode()
+
+
+def opened_for_sealing(customer_id: str, row: CustomerKey | None) -> Opened:
+    """The customer's key as it was read just now, or a first one made in the caller's transaction. Raises ValueError without a customer."""
+    return Opened(customer_id, row if row is not None else _made(customer_id))
 
 
 def is_erased(customer_id: str) -> bool:
@@ -152,17 +157,22 @@ def _rewrap_retired(present: str) -> int:
 
 
 def _key_for_sealing(customer_id: str) -> bytes:
+    row = CustomerKey.objects.filter(pk=customer_id).first()
+    return _unwrapped(row if row is not None else _made(customer_id))
+
+
+def _made(customer_id: str) -> CustomerKey:
     if not customer_id:
         raise ValueError("no customer id")
-    row = CustomerKey.objects.filter(pk=customer_id).first()
-    if row is None:
-        wrapped, wrapped_by = keys.wrap(os.urandom(32), customer_id)
-        # Two at once: the first row stands and both read it.
-        CustomerKey.objects.bulk_create(
-            [CustomerKey(pk=customer_id, wrapped=wrapped, wrapped_by=wrapped_by, created_at=clock.now())], ignore_conflicts=True
-        )
-        row = CustomerKey.objects.get(pk=customer_id)
-    return _unwrapped(row)
+    wrapped, wrapped_by = keys.wrap(os.urandom(32), customer_id)
+    table, key = (connection.ops.quote_name(name) for name in (CustomerKey._meta.db_table, str(CustomerKey._meta.pk.column)))
+    # Two at once: the first row stands, and both get it. Setting the key to itself is what makes the database give a row that was there.
+    [row] = CustomerKey.objects.raw(
+        f"INSERT INTO {table} ({key}, wrapped, wrapped_by, created_at) VALUES (%s, %s, %s, %s)"  # noqa: S608  (names of ours)
+        f" ON CONFLICT ({key}) DO UPDATE SET {key} = EXCLUDED.{key} RETURNING *",
+        [customer_id, wrapped, wrapped_by, connection.ops.adapt_datetimefield_value(clock.now())],
+    )
+    return row
 
 
 def _unwrapped(row: CustomerKey) -> bytes:

@@ -103,7 +103,7 @@ class DunningAgent:
             agent=self.name,
             run_id=run.pk,
             trace_id=run.trace_id,
-            prompt=live_prompt(self.name),
+            prompt=live_prompt(self.name, releases=context.releases),
             language=context.customer.locale or "en",
             channel=decision.channel,
             tone=decision.tone,

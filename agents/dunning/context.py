@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet, Subquery
 
-from agents.models import AgentRun
+from agents.models import AgentRun, Release
 from agents.platform.contract import NothingToDo
+from agents.platform.prompts import released
 from approvals import case_facts
 from approvals.contract import Check
 from approvals.models import Case, Contact, Promise, Proposal
-from approvals.policy import retry_ledger
+from approvals.policy import case_view, retry_ledger, rules
 from billing_ai.facts import queries
 from billing_ai.facts.models import Customer, Invoice, PaymentSource, Subscription, Transaction
 from billing_ai.integrations import readers
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError, StaleFacts
 from billing_ai.kernel.money import Money
-from billing_ai.tables.one_statement import fetch
+from billing_ai.tables.one_statement import Kept
 
 LOOK_BACK = timedelta(days=730)
 
@@ -71,6 +73,8 @@ class DunningContext:
     retry_check: Check
     """What the retry ledger says of another charge: a retry that it forbids must not be promised in the message."""
     live: case_facts.CaseFacts
+    releases: tuple[Release, ...] | None = None
+    """The released prompts, as they were read along; None: they are looked up."""
 
     @property
     def tries_on_invoice(self) -> tuple[Try, ...]:
@@ -85,7 +89,7 @@ class DunningContext:
 
 def load(run: AgentRun) -> DunningContext:
     """Read it. Raises NothingToDo when nothing is owed, StaleFacts when the facts were never fetched, Retryable when Chargebee is away."""
-    found = fetch(_questions(run.subject_id))
+    found = _KEPT.ask(invoice_id=run.subject_id, customer_id=run.chargebee_customer_id, agent=run.agent, since=case_view.since(clock.now()))
     invoice = queries.must_be_fresh(next(iter(found["invoice"]), None), run.subject_id, clock.now())
     if not queries.is_open(invoice):
         raise NothingToDo(f"nothing is owed: the invoice is {invoice.status}")
@@ -113,12 +117,23 @@ def load(run: AgentRun) -> DunningContext:
         broken_promises=len(found["broken_promises"]),
         steps_taken=frozenset(found["steps_taken"]),
         sms_is_allowed=customer.sms_consent == "yes" and customer.has_phone,
-        retry_check=retry_ledger.check(customer.pk, invoice.pk, Money(invoice.amount_due_minor, invoice.currency)),
+        retry_check=_retry_check(run, invoice, found),
+        releases=tuple(found["releases"]),
         live=case_facts.load(customer.pk, invoice.pk, zone=customer.time_zone),
     )
 
 
-def _questions(invoice_id: str) -> dict[str, QuerySet[Any, Any]]:
+def _retry_check(run: AgentRun, invoice: Invoice, found: Mapping[str, list[Any]]) -> Check:
+    """What the retry ledger says, from what was read along with the rest, as long as the run names the invoice's customer."""
+    due = Money(invoice.amount_due_minor, invoice.currency)
+    if run.chargebee_customer_id != invoice.chargebee_customer_id:
+        return retry_ledger.check(invoice.chargebee_customer_id, invoice.pk, due)
+    now = clock.now()
+    view = case_view.answered(invoice.pk, {name: found[f"gate_{name}"] for name in case_view.ASKED}, collects=True)
+    return retry_ledger.weigh(view, invoice.pk, due, rules.current(now, looked=found["rules"]), now)
+
+
+def _questions(*, invoice_id: str, customer_id: str, agent: str, since: datetime) -> dict[str, QuerySet[Any, Any]]:
     """All that is read, to be answered by one statement: whose the invoice is, is looked up in it."""
     whose = Subquery(Invoice.objects.filter(pk=invoice_id).values("chargebee_customer_id")[:1])
     case = Case.objects.filter(kind="dunning", chargebee_invoice_id=invoice_id, status__in=Case.ACTIVE)
@@ -131,7 +146,13 @@ def _questions(invoice_id: str) -> dict[str, QuerySet[Any, Any]]:
         "said": Contact.objects.filter(case__in=case, direction="out").order_by("-at").values_list("channel", "at")[:50],
         "broken_promises": Promise.objects.filter(case__in=case, status=Promise.BROKEN).values_list("pk"),
         "steps_taken": Proposal.objects.filter(chargebee_invoice_id=invoice_id, status="done").values_list("action", "step"),
+        **{f"gate_{name}": rows for name, rows in case_view.questions(customer_id, since).items()},
+        "rules": rules.look(),
+        "releases": released(agent),
     }
+
+
+_KEPT = Kept(_questions)
 
 
 def _try(row: Transaction) -> Try:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from agents.models import Release
 
@@ -126,10 +126,16 @@ def _packaged(agent: str) -> tuple[Prompt, ...]:
     return prompts_of(agent)
 
 
-def live_prompt(agent: str, name: str = "") -> Prompt:
+def released(agent: str) -> QuerySet[Release]:
+    """The prompts of an agent that are or were live, as a question to be asked with others."""
+    return Release.objects.filter(agent=agent, kind="prompt").filter(Q(status=Release.LIVE) | Q(live_since__isnull=False))
+
+
+def live_prompt(agent: str, name: str = "", *, releases: Iterable[Release] | None = None) -> Prompt:
     """The prompt that is live: the version of the live Release, or, where none ever was, the lowest-numbered file, which is the installed one.
 
-    `name` is the agent's own by default. A higher file serves only after its release, and when the live one was retired nothing does.
+    `name` is the agent's own by default. A higher file serves only after its release, and when the live one was retired nothing does. `releases`
+    are the answer to `released`, when the caller has it.
 
     Raises PromptError when there is no such prompt, or when the released version's file is gone or no longer what was released: a changed prompt
     needs a new version and a new release.
@@ -138,11 +144,10 @@ def live_prompt(agent: str, name: str = "") -> Prompt:
     candidates = [prompt for prompt in _packaged(agent) if prompt.name == name]
     if not candidates:
         raise PromptError(f"agent {agent} has no prompt {name}")
-    once_live = Release.objects.filter(agent=agent, kind="prompt", name=name).filter(Q(status=Release.LIVE) | Q(live_since__isnull=False))
-    releases = list(once_live)
-    if not releases:
+    once_live = [row for row in (released(agent) if releases is None else releases) if row.name == name]
+    if not once_live:
         return candidates[0]
-    release = next((row for row in releases if row.status == Release.LIVE), None)
+    release = next((row for row in once_live if row.status == Release.LIVE), None)
     if release is None:
         raise PromptError(f"no version of prompt {agent}/{name} is live: the last one was retired")
     for prompt in candidates:

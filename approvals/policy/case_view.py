@@ -18,11 +18,13 @@ from approvals.policy.limits import Counts
 from approvals.policy.quiet_hours import possible_zones
 from approvals.policy.retry_rules import Attempt
 from billing_ai.facts.models import Customer, PaymentSource
-from billing_ai.tables.one_statement import fetch
+from billing_ai.tables.one_statement import Kept
 
 LOOK_BACK = timedelta(days=181)
 """The longest window there is (180 days for ACH), and a day."""
 OURS = "ours"
+ASKED = ("customer", "held", "events", "attempts", "slots")
+"""The names of `questions`."""
 _NEVER = ("no", "after_update")
 _BANK_RAILS = {"USD": "ach", "EUR": "sepa", "GBP": "bacs", "INR": "nach"}
 """The rail of a bank debit, by the currency it is collected in."""
@@ -88,26 +90,44 @@ def load(
     customer_id: str, invoice_id: str, *, now: datetime, collects: bool = False, proposal_id: str = "", address_hash: str = ""
 ) -> View:
     """Read it. `proposal_id` leaves that proposal's own effect and slot out of what is counted."""
-    found = fetch(_questions(customer_id, invoice_id, now, proposal_id, address_hash, collects=collects))
+    found = _KEPT.ask(
+        customer_id=customer_id,
+        since=since(now),
+        proposal_id=UUID(proposal_id) if proposal_id else None,
+        address_hash=address_hash,
+        collects=collects,
+    )
     return answered(invoice_id, found, collects=collects)
 
 
-def questions(customer_id: str, invoice_id: str, *, now: datetime) -> dict[str, QuerySet[Any, Any]]:
+def since(now: datetime) -> datetime:
+    """The first moment that counts."""
+    return now - LOOK_BACK
+
+
+def questions(customer_id: str, since: datetime) -> dict[str, QuerySet[Any, Any]]:
     """What `load` asks for a proposal that is still to be decided, as queries to be answered together; `answered` makes the view of it."""
-    return _questions(customer_id, invoice_id, now, "", "", collects=True)
+    return _questions(customer_id, since, None, "", collects=True)
 
 
 def _questions(
-    customer_id: str, invoice_id: str, now: datetime, proposal_id: str, address_hash: str, *, collects: bool
+    customer_id: str, since: datetime, proposal_id: UUID | None, address_hash: str, *, collects: bool
 ) -> dict[str, QuerySet[Any, Any]]:
-    asked = {"customer": _customer(customer_id, invoice_id), "events": _events(customer_id, now, proposal_id, address_hash)}
+    asked = {
+        "customer": _customer(customer_id),
+        "held": _held(customer_id),
+        "events": _events(customer_id, since, proposal_id, address_hash),
+    }
     if not collects:
         return asked
     whose = PaymentSource.objects.filter(
         pk__in=Customer.objects.filter(pk=customer_id).values("primary_payment_source_id"), is_deleted=False
     )
     instrument = Subquery(whose.exclude(instrument_hash="").values("instrument_hash")[:1])
-    return {**asked, "attempts": _attempts(instrument, now), "slots": _slots(instrument, now, proposal_id)}
+    return {**asked, "attempts": _attempts(instrument, since), "slots": _slots(instrument, since, proposal_id)}
+
+
+_KEPT = Kept(_questions)
 
 
 def answered(invoice_id: str, found: Mapping[str, list[Any]], *, collects: bool) -> View:
@@ -115,19 +135,20 @@ def answered(invoice_id: str, found: Mapping[str, list[Any]], *, collects: bool)
     row = found["customer"][0] if found["customer"] else None
     source = _source(row["source"]) if row is not None and collects else None
     if source is None:
-        return _view(invoice_id, row, found["events"])
-    return _view(invoice_id, row, found["events"], source, found["attempts"], found["slots"])
+        return _view(invoice_id, row, found["held"], found["events"])
+    return _view(invoice_id, row, found["held"], found["events"], source, found["attempts"], found["slots"])
 
 
 def _view(
     invoice_id: str,
     row: Mapping[str, Any] | None,
+    held: list[Any],
     events: Iterable[Any],
     source: Source | None = None,
     attempts: Sequence[CollectionAttempt] = (),
     slots: Iterable[Any] = (),
 ) -> View:
-    contact = _contact_facts(invoice_id, row, list(events))
+    contact = _contact_facts(invoice_id, row, held, list(events))
     if row is None:
         return View(contact, invoice_id=invoice_id)
     tried = [attempt_of(one) for one in attempts]
@@ -138,39 +159,36 @@ def _view(
     return View(contact, tuple(str(tag) for tag in row["tags"] or ()), row["country"], source, tuple(tried), by_us, invoice_id)
 
 
-def _customer(customer_id: str, invoice_id: str) -> QuerySet[Any, Any]:
-    cases = Case.objects.filter(chargebee_customer_id=OuterRef("pk"), status=Case.DISPUTED)
-    promises = Promise.objects.filter(case__chargebee_customer_id=OuterRef("pk"), status=Promise.OPEN)
-    this = Q(chargebee_invoice_id=invoice_id)
+def _customer(customer_id: str) -> QuerySet[Any, Any]:
     source = PaymentSource.objects.filter(pk=OuterRef("primary_payment_source_id"), is_deleted=False).values(
         found=JSONObject(
             instrument_hash="instrument_hash", network="network", kind="kind", status="status", issuing_country="issuing_country",
             expires_on="expires_on",
         )
     )  # fmt: skip
-    snoozed = Case.objects.filter(chargebee_customer_id=OuterRef("pk"), status__in=Case.ACTIVE).filter(this).values("snoozed_until")[:1]
     return (
         Customer.objects.filter(pk=customer_id)
-        .annotate(
-            case_this=Exists(cases.filter(this)),
-            case_any=Exists(cases),
-            promise_this=Exists(promises.filter(case__chargebee_invoice_id=invoice_id)),
-            promise_any=Exists(promises),
-            snoozed=Subquery(snoozed),
-            source=Subquery(source[:1]),
-        )
+        .annotate(source=Subquery(source[:1]))
         .values(
-            "is_deleted", "country", "time_zone", "phone_country", "has_email", "has_phone", "email_consent", "sms_consent", "tags",
-            "case_this", "case_any", "promise_this", "promise_any", "snoozed", "source",
+            "is_deleted", "country", "time_zone", "phone_country", "has_email", "has_phone", "email_consent", "sms_consent", "tags", "source"
         )
     )  # fmt: skip
 
 
-def _contact_facts(invoice_id: str, row: Mapping[str, Any] | None, events: list[Any]) -> ContactFacts:
+def _held(customer_id: str) -> QuerySet[Any, Any]:
+    """(invoice, status, snoozed until) of the customer's cases, and (invoice, "promise", nothing) of open promises."""
+    cases = Case.objects.filter(chargebee_customer_id=customer_id, status__in=Case.ACTIVE)
+    promises = Promise.objects.filter(case__chargebee_customer_id=customer_id, status=Promise.OPEN)
+    nothing = Value(None, DateTimeField())
+    return cases.values_list("chargebee_invoice_id", "status", "snoozed_until").union(
+        promises.values_list("case__chargebee_invoice_id", Value("promise", CharField()), nothing), all=True
+    )
+
+
+def _contact_facts(invoice_id: str, row: Mapping[str, Any] | None, held: list[Any], events: list[Any]) -> ContactFacts:
     if row is None:
         return ContactFacts(is_known=False)
     words = {a: Word(b, c, at) for what, a, b, c, at in events if what == "consent"}
-    whole = not invoice_id
     return ContactFacts(
         is_deleted=row["is_deleted"],
         country=row["country"],
@@ -184,17 +202,20 @@ def _contact_facts(invoice_id: str, row: Mapping[str, Any] | None, events: list[
         suppressed=tuple(Suppressed(b, a, date.fromisoformat(c) if c else None) for what, a, b, c, _ in events if what == "suppressed"),
         said=tuple(Said(at, a, b, c) for what, a, b, c, at in events if what == "said"),
         in_flight=sum(1 for what, *_ in events if what == "flight"),
-        dispute=_which(row["case_this"], row["case_any"], whole),
-        promise=_which(row["promise_this"], row["promise_any"], whole),
-        snoozed_until=row["snoozed"],
+        dispute=_which(invoice_id, [whose for whose, status, _ in held if status == Case.DISPUTED]),
+        promise=_which(invoice_id, [whose for whose, status, _ in held if status == "promise"]),
+        snoozed_until=next((until for whose, status, until in held if whose == invoice_id and status != "promise"), None),
     )
 
 
-def _which(this: bool, any_: bool, whole: bool) -> str:
-    return "this" if this or (whole and any_) else "other" if any_ else ""
+def _which(invoice_id: str, held: list[str]) -> str:
+    """Whether it is this invoice that is held, or another; a case without an invoice is held by any."""
+    if not held:
+        return ""
+    return "this" if not invoice_id or invoice_id in held else "other"
 
 
-def _events(customer_id: str, now: datetime, proposal_id: str, address_hash: str) -> QuerySet[Any, Any]:
+def _events(customer_id: str, since: datetime, proposal_id: UUID | None, address_hash: str) -> QuerySet[Any, Any]:
     """Contacts, words of consent, suppressions and messages under way, in one statement: (what, a, b, c, at)."""
 
     def five(query: QuerySet[Any, Any], what: str, a: Any, b: Any, c: Any, at: Any) -> QuerySet[Any, Any]:
@@ -207,7 +228,7 @@ def _events(customer_id: str, now: datetime, proposal_id: str, address_hash: str
             named=False,
         )
 
-    said = Contact.objects.filter(chargebee_customer_id=customer_id, direction="out", at__gt=now - LOOK_BACK)
+    said = Contact.objects.filter(chargebee_customer_id=customer_id, direction="out", at__gt=since)
     consents = Consent.objects.filter(chargebee_customer_id=customer_id)
     whom = Q(chargebee_customer_id=customer_id) | (Q(address_hash=address_hash) if address_hash else Q(pk__in=[]))
     suppressed = Suppression.objects.filter(whom, is_active=True)
@@ -217,7 +238,7 @@ def _events(customer_id: str, now: datetime, proposal_id: str, address_hash: str
         status__in=(Execution.EXECUTING, Execution.UNKNOWN, Execution.PERSON),
     )
     if proposal_id:
-        flying = flying.exclude(proposal_id=UUID(proposal_id))
+        flying = flying.exclude(proposal_id=proposal_id)
     return five(said, "said", F("channel"), F("kind"), Coalesce(F("case__chargebee_invoice_id"), Value("")), F("at")).union(
         five(consents, "consent", F("channel"), F("state"), F("source"), F("recorded_at")),
         five(suppressed, "suppressed", F("channel"), F("kind"), Coalesce(Cast("until_on", CharField()), Value("")), F("added_at")),
@@ -233,20 +254,20 @@ def _source(found: dict[str, Any] | None) -> Source | None:
     return Source(found["instrument_hash"], found["network"], found["kind"], found["status"], found["issuing_country"], expires_on)
 
 
-def _attempts(instrument: Subquery, now: datetime) -> QuerySet[CollectionAttempt]:
+def _attempts(instrument: Subquery, since: datetime) -> QuerySet[CollectionAttempt]:
     """The instrument's attempts in the longest window, and each older one that may forbid another for good."""
     for_good = Q(retryable__in=_NEVER) | ~Q(network_code="") | ~Q(advice_code="")
-    return CollectionAttempt.objects.filter(Q(happened_at__gt=now - LOOK_BACK) | for_good, instrument_hash=instrument)
+    return CollectionAttempt.objects.filter(Q(happened_at__gt=since) | for_good, instrument_hash=instrument)
 
 
-def _slots(instrument: Subquery, now: datetime, proposal_id: str) -> QuerySet[Any, Any]:
+def _slots(instrument: Subquery, since: datetime, proposal_id: UUID | None) -> QuerySet[Any, Any]:
     """The slots that are taken and of which no attempt is recorded yet."""
     recorded = CollectionAttempt.objects.filter(chargebee_transaction_id=OuterRef("chargebee_transaction_id"))
     taken = RetryReservation.objects.filter(
-        instrument_hash=instrument, status__in=(RetryReservation.HELD, RetryReservation.USED), reserved_at__gt=now - LOOK_BACK
+        instrument_hash=instrument, status__in=(RetryReservation.HELD, RetryReservation.USED), reserved_at__gt=since
     ).filter(~Exists(recorded))
     if proposal_id:
-        taken = taken.exclude(execution__proposal_id=UUID(proposal_id))
+        taken = taken.exclude(execution__proposal_id=proposal_id)
     return taken.annotate(invoice=F("execution__proposal__chargebee_invoice_id"))
 
 

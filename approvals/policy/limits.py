@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest
 
 from approvals.contract import Check
@@ -187,7 +187,12 @@ def _approvals(subject: Subject, amount: int, rules: Rules) -> tuple[int, Litera
 
 def used_today(agent: str, now: datetime) -> dict[str, int]:
     """What the agent has used of each daily counter."""
-    return dict(DailyUse.objects.filter(agent=agent, on=now.astimezone(UTC).date()).values_list("key", "used"))
+    return dict(used_on(agent, now.astimezone(UTC).date()))
+
+
+def used_on(agent: str, day: date) -> QuerySet[Any, tuple[str, int]]:
+    """The same for a day, as a question to be asked with others: (counter, used)."""
+    return DailyUse.objects.filter(agent=agent, on=day).values_list("key", "used")
 
 
 def take(execution: Execution, *, now: datetime) -> Check:

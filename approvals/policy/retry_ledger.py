@@ -14,6 +14,7 @@ from approvals.models import CollectionAttempt, Execution, Instrument, RetryRese
 from approvals.policy import case_view, rules
 from approvals.policy.case_view import OURS, View
 from approvals.policy.retry_rules import Charge, check_retry
+from approvals.policy.rules import Rules
 from billing_ai.facts.decline_codes import classify
 from billing_ai.facts.models import Customer, PaymentSource, Transaction
 from billing_ai.kernel import clock
@@ -55,8 +56,12 @@ def check(customer_id: str, invoice_id: str, amount: Money, *, now: datetime | N
     `data` holds `used` and `limit`, `not_before` the next safe slot.
     """
     at = now or clock.now()
-    view = case_view.load(customer_id, invoice_id, now=at, collects=True)
-    checks = check_retry(charge_of(view, amount, invoice_id, at=at, is_draft=True), view.attempts, rules.current(at), view.zone())
+    return weigh(case_view.load(customer_id, invoice_id, now=at, collects=True), invoice_id, amount, rules.current(at), at)
+
+
+def weigh(view: View, invoice_id: str, amount: Money, in_force: Rules, at: datetime) -> Check:
+    """`check`, of what was read."""
+    checks = check_retry(charge_of(view, amount, invoice_id, at=at, is_draft=True), view.attempts, in_force, view.zone())
     for outcome in ("deny", "wait", "person"):
         found = [one for one in checks if one.outcome == outcome]
         if found:

@@ -5,9 +5,10 @@ Each query becomes a column that holds its rows as a JSON list; the rows come ba
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -33,18 +34,92 @@ def fetch(queries: Mapping[str, QuerySet[Any, Any]]) -> dict[str, list[Any]]:
 
     Raises TypeError for a query with `select_related`: ask for the other table by a query of its own.
     """
-    found: dict[str, list[Any]] = {name: [] for name in queries}
-    parts = {name: _Part(rows) for name, rows in queries.items()}
-    asked = {name: part for name, part in parts.items() if part.sql}
-    if not asked:
+    asked = _Asked(queries)
+    return asked.rows(asked.params)
+
+
+class Kept:
+    """A fixed set of questions with other values each time, put into SQL once a process: the ORM takes longer over it than the database.
+
+    `build` gets values by name and gives the queries. It must pass texts, moments and ids on as they are. What is empty, a flag or None may change the
+    questions themselves, and each such combination is put into SQL by itself. Raises TypeError where a value reaches the SQL in another form.
+    """
+
+    def __init__(self, build: Callable[..., Mapping[str, QuerySet[Any, Any]]]) -> None:
+        self._build = build
+        self._known: dict[tuple[Any, ...], tuple[_Asked, tuple[str | None, ...]]] = {}
+
+    def ask(self, **values: Any) -> dict[str, list[Any]]:
+        """The rows of each query, as `fetch` gives them."""
+        if connection.vendor != "postgresql":
+            return fetch(self._build(**values))  # SQLite writes ids and moments in forms of its own
+        key = tuple(sorted((name, None if _varies(value) else value) for name, value in values.items()))
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._learn(values)
+        asked, places = known
+        return asked.rows([value if name is None else values[name] for name, value in zip(places, asked.params, strict=True)])
+
+    def _learn(self, values: Mapping[str, Any]) -> tuple[_Asked, tuple[str | None, ...]]:
+        """The questions in SQL, and for each parameter the name of its value: found by asking twice with values that nobody uses."""
+        stands = [{name: _stand_in(value, name, turn) if _varies(value) else value for name, value in values.items()} for turn in (1, 2)]
+        one, other = (_Asked(self._build(**stand)) for stand in stands)
+        if one.sql != other.sql or len(one.params) != len(other.params):
+            raise TypeError("the questions change with their values")
+        by_value = {(type(value), value): name for name, value in stands[0].items() if _varies(value)}
+        places: list[str | None] = []
+        for first, second in zip(one.params, other.params, strict=True):
+            name = by_value.get((type(first), first)) if isinstance(first, _VARYING) else None
+            # A date that is nobody's value is today's or one that was reckoned: it would stand still.
+            if name is None and (isinstance(first, date) or not _is_same(first, second)):
+                raise TypeError(f"a value reaches the database in another form than it was given in: {type(first).__name__}")
+            places.append(name)
+        return one, tuple(places)
+
+
+_VARYING = (str, date, UUID)
+
+
+def _varies(value: Any) -> bool:
+    return isinstance(value, _VARYING) and value != ""
+
+
+def _stand_in(value: Any, name: str, turn: int) -> Any:
+    mark = UUID(hex=hashlib.sha256(f"{name}:{turn}".encode()).hexdigest()[:32])
+    if isinstance(value, datetime):
+        return datetime(1900, 1, turn, tzinfo=UTC) + timedelta(microseconds=mark.int % 86_400_000_000)
+    if isinstance(value, date):
+        return date(1900, 1, 1) + timedelta(days=mark.int % 9_999 + turn)
+    return mark if isinstance(value, UUID) else mark.hex
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Values as the driver takes them; what wraps JSON compares by what it holds."""
+    return bool(getattr(one, "obj", one) == getattr(other, "obj", other))
+
+
+class _Asked:
+    """Queries as one statement, with the parameters they were built with."""
+
+    def __init__(self, queries: Mapping[str, QuerySet[Any, Any]]) -> None:
+        parts = {name: _Part(rows) for name, rows in queries.items()}
+        self._names = tuple(parts)
+        self._parts = {name: part for name, part in parts.items() if part.sql}
+        self.sql = f"SELECT {', '.join(f'({part.sql})' for part in self._parts.values())}"
+        self.params = [value for part in self._parts.values() for value in part.params]
+
+    def rows(self, params: list[Any]) -> dict[str, list[Any]]:
+        """The answer, with these parameters."""
+        found: dict[str, list[Any]] = {name: [] for name in self._names}
+        if not self._parts:
+            return found
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, params)
+            answer = cursor.fetchone()
+        for (name, part), text in zip(self._parts.items(), answer, strict=True):
+            if text != "[]":
+                found[name] = [part.row(values) for values in json.loads(text)]
         return found
-    columns = ", ".join(f"({part.sql})" for part in asked.values())
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {columns}", [value for part in asked.values() for value in part.params])
-        answer = cursor.fetchone()
-    for (name, part), text in zip(asked.items(), answer, strict=True):
-        found[name] = [part.row(values) for values in json.loads(text)]
-    return found
 
 
 class _Part:

@@ -47,12 +47,20 @@ class Update:
     to: Mapping[str, Any]
 
 
-Part = Insert | Rows | Update
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of the database's own that writes a row and gives its key. PostgreSQL only; several are called in their order."""
+
+    sql: str
+    params: Sequence[Any]
+
+
+Part = Insert | Rows | Update | Call
 _KEYS = "(SELECT n, nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s) n)"
 
 
 def write(*parts: Part) -> list[int]:
-    """Write it all, in the caller's transaction, and give how many rows each part wrote.
+    """Write it all, in the caller's transaction, and give how many rows each part wrote; for a call what it gave.
 
     PostgreSQL does it in one statement, SQLite part by part. No part sees what another wrote. Raises IntegrityError: nothing was written then.
     """
@@ -111,13 +119,19 @@ def _at_once(parts: Sequence[Part]) -> list[int]:
             named.append(f"{name}(n, id) AS MATERIALIZED {_KEYS}")
             params += [meta.db_table, meta.pk.column, len(fresh)]
             places |= {key: f"(SELECT id FROM {name} WHERE n = {n})" for n, key in enumerate(fresh, 1)}  # noqa: S608  (numbers)
+    given: list[str] = []
+    later: list[Any] = []
     for number, part in enumerate(parts):
+        if isinstance(part, Call):
+            given.append(part.sql)
+            later += part.params
+            continue
         sql, values = _statement(part, places)
         named.append(f"p{number} AS ({sql} RETURNING 1)")
         params += values
-    counts = [f"(SELECT count(*) FROM p{number})" for number in range(len(parts))]  # noqa: S608  (numbers)
+        given.append(f"(SELECT count(*) FROM p{number})")  # noqa: S608  (a number)
     with connection.cursor() as cursor:
-        cursor.execute(f"WITH {', '.join(named)} SELECT {', '.join([*counts, *places.values()])}", params)
+        cursor.execute(f"{'WITH ' + ', '.join(named) if named else ''} SELECT {', '.join([*given, *places.values()])}", params + later)
         row = cursor.fetchone()
     for key, value in zip(places, row[len(parts) :], strict=True):
         key.value = value
@@ -125,9 +139,11 @@ def _at_once(parts: Sequence[Part]) -> list[int]:
 
 
 def _in_turn(parts: Sequence[Part]) -> list[int]:
-    counts = []
+    counts: list[int] = []
     with connection.cursor() as cursor:
         for part in parts:
+            if isinstance(part, Call):
+                raise TypeError("SQLite has no functions of its own that write")
             if isinstance(part, Insert) and any(isinstance(row.pk, FreshId) for row in part.rows):
                 for row in part.rows:
                     cursor.execute(*_statement(Insert([row]), {}))
@@ -140,7 +156,7 @@ def _in_turn(parts: Sequence[Part]) -> list[int]:
     return counts
 
 
-def _statement(part: Part, places: Mapping[FreshId, str]) -> tuple[str, list[Any]]:
+def _statement(part: Insert | Rows | Update, places: Mapping[FreshId, str]) -> tuple[str, list[Any]]:
     if isinstance(part, Update):
         return _update(part)
     if isinstance(part, Rows):

@@ -7,7 +7,7 @@ transaction does the same for its one host. The database's clock decides what is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import IntegrityError, connection, models, transaction
 
 from billing_ai.kernel import clock
+from billing_ai.tables.one_write import Update, write
 from billing_ai.work import fairness
 from billing_ai.work.models import Leased, Tick
 
@@ -165,13 +166,27 @@ def backoff(attempt: int) -> timedelta:
 
 
 def _finish(row: Leased, **columns: Any) -> bool:
-    mine = type(row)._default_manager.filter(pk=row.pk, attempt=row.attempt, status=Leased.LEASED)
-    if not mine.update(**columns):
+    end = _ended(row, columns)
+    return completed(row, end, write(end)[0])
+
+
+def completion(row: Leased, status: str = Leased.DONE, reason: str = "", **columns: Any) -> Update:
+    """What `complete` writes, for a caller that writes it together with its work and then says how many rows it was to `completed`."""
+    return _ended(row, {"status": status, "reason": reason, "lease_until": None, **columns})
+
+
+def completed(row: Leased, end: Update, wrote: int) -> bool:
+    """Note on the row that it was ended. False, with a line in the log, when the lease was lost meanwhile."""
+    if not wrote:
         logger.warning("lease.lost", extra={"kind": type(row).__name__, "row": str(row.pk), "attempt": row.attempt})
         return False
-    for name, value in columns.items():
+    for name, value in end.to.items():
         setattr(row, name, value)
     return True
+
+
+def _ended(row: Leased, columns: Mapping[str, Any]) -> Update:
+    return Update(type(row), {str(row._meta.pk.attname): row.pk, "attempt": row.attempt, "status": Leased.LEASED}, columns)
 
 
 def db_now() -> datetime:
