@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,16 +14,23 @@ from approvals.models import Proposal
 from approvals.signals import redraft_wanted
 from billing_ai.kernel import clock, ids
 from billing_ai.signals.heard import heard
+from billing_ai.tables.one_write import Insert, write
 from billing_ai.work.models import Lane
 from billing_ai.work.wake import wake
 
+_AT_ONCE = 500
 GATHER_NEWS_FOR = timedelta(seconds=2)
 """How long a run on what other systems tell waits for more of it: usage comes in batches, and one look at the end is enough."""
 
 
 def start_for_event(event_type: str, event_id: str, trace_id: str, customer_id: str, invoice_ids: tuple[str, ...]) -> int:
     """A run for each agent that wants this event, on each subject it names. Returns how many were asked for."""
-    rows = [
+    return _start(rows_for_event(event_type, event_id, trace_id, customer_id, invoice_ids))
+
+
+def rows_for_event(event_type: str, event_id: str, trace_id: str, customer_id: str, invoice_ids: tuple[str, ...]) -> list[AgentRun]:
+    """The runs of `start_for_event`, for a caller that writes them (`beginning`) together with other rows."""
+    return [
         AgentRun(
             agent=name,
             subject_kind=subject.kind,
@@ -38,7 +45,13 @@ def start_for_event(event_type: str, event_id: str, trace_id: str, customer_id: 
         if event_type in agent.events
         for subject in agent.subjects(event_type, customer_id, invoice_ids)
     ]
-    return _start(rows)
+
+
+def beginning(rows: Sequence[AgentRun]) -> Insert:
+    """The write that starts these runs, and a wake-up once it is committed. Where one waits for the same subject, that one takes the news along."""
+    if rows:
+        wake("agents.tick")
+    return Insert(rows, passes_over=True)
 
 
 def start_for_news(sender: Any, customer_ids: Iterable[str], kind: str, **_: Any) -> None:
@@ -119,12 +132,10 @@ def drop_instructions(customer_ids: Collection[str], before: datetime) -> None:
 
 
 def _start(rows: list[AgentRun]) -> int:
-    if not rows:
-        return 0
     # No savepoint inside the caller's transaction: nothing here is caught.
     with transaction.atomic(savepoint=False):
-        AgentRun.objects.bulk_create(rows, ignore_conflicts=True)
-        wake("agents.tick")
+        for start in range(0, len(rows), _AT_ONCE):
+            write(beginning(rows[start : start + _AT_ONCE]))
     return len(rows)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from approvals import states
 from approvals.case_transitions import stop_open
@@ -25,11 +27,15 @@ _GONE = {"voided": "cancelled", "pending": "cancelled"}
 def settle(customer_id: str, *, event_id: str = "") -> int:
     """Hold the customer's active cases against the facts as just fetched. Returns how many changed. Safe to run twice."""
     changed = 0
-    ids = Case.objects.filter(chargebee_customer_id=customer_id, status__in=Case.ACTIVE).order_by("pk").values_list("pk", flat=True)
-    for case_id in list(ids):
+    for case_id in list(active(customer_id)):
         with transaction.atomic():
             changed += _settle_case(states.lock_case(case_id), event_id)
     return changed
+
+
+def active(customer_id: str) -> QuerySet[Case, UUID]:
+    """The ids of the cases that `settle` looks at."""
+    return Case.objects.filter(chargebee_customer_id=customer_id, status__in=Case.ACTIVE).order_by("pk").values_list("pk", flat=True)
 
 
 def _settle_case(case: Case, event_id: str) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import QuerySet
+
 from agents.dunning import context as reading
 from agents.dunning import proposal
 from agents.dunning.context import DunningContext
@@ -22,6 +24,7 @@ from billing_ai.facts.models import Invoice
 from billing_ai.facts.queries import OPEN_INVOICE, hash_of_facts
 from billing_ai.kernel import clock
 from billing_ai.kernel.money import Money
+from billing_ai.tables.one_statement import Kept
 
 FOLLOW_UP_AFTER = timedelta(days=5)
 _OPENS_CASES = frozenset({"payment_failed", "invoice_updated", "dunning_updated"})
@@ -54,24 +57,14 @@ class DunningAgent:
 
     def subjects(self, event_type: str, customer_id: str, invoice_ids: Sequence[str]) -> Sequence[Subject]:
         """The unpaid invoices that the event names, when it may open a case; else those of the customer's open cases."""
-        active = set(
-            Case.objects.filter(kind="dunning", chargebee_customer_id=customer_id, status=Case.OPEN).values_list(
-                "chargebee_invoice_id", flat=True
-            )
-        )
-        wanted = active
-        if event_type in _OPENS_CASES:
-            failed = Invoice.objects.filter(
-                pk__in=invoice_ids,
-                status__in=OPEN_INVOICE,
-                amount_due_minor__gt=0,
-                dunning_status__in=("in_progress", "exhausted", "stopped"),
-            )
-            wanted = active | set(failed.values_list("pk", flat=True))
-            if event_type == "payment_failed":
-                wanted |= set(
-                    Invoice.objects.filter(pk__in=invoice_ids, status__in=OPEN_INVOICE, amount_due_minor__gt=0).values_list("pk", flat=True)
-                )
+        opens = event_type in _OPENS_CASES
+        found = _SUBJECTS.ask(customer_id=customer_id, invoice_ids=tuple(invoice_ids) if opens else ())
+        wanted = set(found["active"])
+        wanted |= {
+            invoice_id
+            for invoice_id, dunning in found["owed"]
+            if event_type == "payment_failed" or dunning in ("in_progress", "exhausted", "stopped")
+        }
         return [Subject("invoice", invoice_id) for invoice_id in sorted(wanted)]
 
     def due(self, now: datetime) -> Sequence[tuple[Subject, str, str]]:
@@ -134,4 +127,11 @@ class DunningAgent:
         return hash_of_facts(context.invoice, context.customer)
 
 
+def _questions(*, customer_id: str, invoice_ids: tuple[str, ...]) -> dict[str, QuerySet[Any, Any]]:
+    active = Case.objects.filter(kind="dunning", chargebee_customer_id=customer_id, status=Case.OPEN)
+    owed = Invoice.objects.filter(pk__in=invoice_ids, status__in=OPEN_INVOICE, amount_due_minor__gt=0)
+    return {"active": active.values_list("chargebee_invoice_id", flat=True), "owed": owed.values_list("pk", "dunning_status")}
+
+
+_SUBJECTS = Kept(_questions)
 AGENT = DunningAgent()

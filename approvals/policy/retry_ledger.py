@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from approvals.contract import Check
 from approvals.models import CollectionAttempt, Execution, Instrument, RetryReservation
@@ -19,35 +22,54 @@ from billing_ai.facts.decline_codes import classify
 from billing_ai.facts.models import Customer, PaymentSource, Transaction
 from billing_ai.kernel import clock
 from billing_ai.kernel.money import Money
+from billing_ai.tables.one_statement import Kept
+from billing_ai.tables.one_write import Insert, write
 
 PENDING = "pending"
 _ON_ITS_WAY = ("in_progress", "needs_attention")
 _MOST_TRANSACTIONS = 500
+_TAKEN = (RetryReservation.HELD, RetryReservation.USED)
 _FOUND_WITHIN = timedelta(minutes=30)
 """How long after its slot was taken a transaction may appear and still be the one that the slot was taken for."""
 
 
 def record_from_transactions(customer_id: str) -> int:
     """Bring the ledger up to the customer's transactions as facts have them. Safe to repeat. Returns how many rows were new or changed."""
-    payments = list(
+    with transaction.atomic(savepoint=False):
+        changed = news(_QUESTIONS.ask(customer_id=customer_id))
+        write(changed)
+    return len(changed.rows)
+
+
+def questions(customer_id: str) -> dict[str, QuerySet[Any, Any]]:
+    """The customer's payments, what the ledger holds of them, and a slot of ours that one of them may belong to: for `news`."""
+    payments = (
         Transaction.objects.filter(chargebee_customer_id=customer_id, kind="payment", is_deleted=False)
         .exclude(status="voided")
         .order_by("-happened_at")[:_MOST_TRANSACTIONS]
     )
-    known = {
-        row.chargebee_transaction_id: row
-        for row in CollectionAttempt.objects.filter(chargebee_transaction_id__in=[payment.pk for payment in payments])
+    return {
+        "tries": payments,
+        "known": CollectionAttempt.objects.filter(chargebee_transaction_id__in=payments.values("pk")),
+        "slot": RetryReservation.objects.filter(instrument_hash__in=payments.values("instrument_hash"), status__in=_TAKEN).values_list(
+            "pk"
+        )[:1],
     }
-    fresh = [_row(payment) for payment in payments]
-    changed = [row for row in fresh if _differs(known.get(row.chargebee_transaction_id), row)]
-    if not changed:
-        return 0
-    with transaction.atomic(savepoint=False):
+
+
+_QUESTIONS = Kept(questions)
+
+
+def news(found: Mapping[str, list[Any]]) -> Insert:
+    """What the ledger does not have yet, or has otherwise, to be written in the present transaction. Slots that belong to it are claimed.
+
+    A slot is committed before its charge is made, so none that matters is missing from what was read after the charge was fetched.
+    """
+    known = {row.chargebee_transaction_id: row for row in found["known"]}
+    changed = [row for row in map(_row, found["tries"]) if _differs(known.get(row.chargebee_transaction_id), row)]
+    if found["slot"]:
         _claim_slots([row for row in changed if row.chargebee_transaction_id not in known])
-        CollectionAttempt.objects.bulk_create(
-            changed, update_conflicts=True, unique_fields=["chargebee_transaction_id"], update_fields=[*_ANSWER, *_PLACE]
-        )
-    return len(changed)
+    return Insert(changed, unique=("chargebee_transaction_id",), update=(*_ANSWER, *_PLACE))
 
 
 def check(customer_id: str, invoice_id: str, amount: Money, *, now: datetime | None = None) -> Check:
@@ -181,7 +203,7 @@ def _claim_slots(new: list[CollectionAttempt]) -> None:
         RetryReservation.objects.select_for_update()
         .filter(
             instrument_hash__in={row.instrument_hash for row in machine},
-            status__in=(RetryReservation.HELD, RetryReservation.USED),
+            status__in=_TAKEN,
         )
         .order_by("reserved_at")
     )

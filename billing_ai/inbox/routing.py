@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from datetime import timedelta
+from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
+from django.db.models import QuerySet
 
 from agents import runs
 from approvals import outcomes
 from approvals.policy import retry_ledger
 from audit import ledger
 from audit.actor import acting, chargebee
+from audit.ledger import NewEntry
 from billing_ai.facts import sync
+from billing_ai.facts.sync import Refreshed
 from billing_ai.inbox.models import Event
 from billing_ai.integrations.chargebee.events import HANDLED
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import Retryable, Terminal, Unknown
+from billing_ai.tables.one_statement import Kept
+from billing_ai.tables.one_write import Insert, write
 from billing_ai.work import claims
 
 logger = logging.getLogger(__name__)
@@ -69,22 +76,46 @@ def route(event: Event) -> None:
         claims.park(event, f"Chargebee's answer could not be understood: {type(error).__name__}: {error}"[:500])
         return
     customer_id = refreshed.customer_id or event.chargebee_customer_id
-    with transaction.atomic():
-        if event.event_type == "customer_deleted":
-            sync.mark_deleted(customer_id)
-        if customer_id:
-            retry_ledger.record_from_transactions(customer_id)
+    with contextlib.suppress(_LeaseLost), transaction.atomic():
+        _settle_and_start(event, customer_id, refreshed)
+
+
+class _LeaseLost(Exception):
+    """Another worker has the event: it writes what this one would have written, and this one's transaction is undone."""
+
+
+def _settle_and_start(event: Event, customer_id: str, refreshed: Refreshed) -> None:
+    """What follows from the facts as just fetched, and the end of the event, in the caller's transaction."""
+    if event.event_type == "customer_deleted":
+        sync.mark_deleted(customer_id)
+    tries = Insert([])
+    if customer_id:
+        found = _NEWS.ask(customer_id=customer_id)
+        tries = retry_ledger.news(found)
+        if found["cases"]:
+            write(tries)
+            tries = Insert([])
             outcomes.settle(customer_id, event_id=event.chargebee_event_id)
-        started = runs.start_for_event(event.event_type, event.chargebee_event_id, event.trace_id, customer_id, refreshed.invoice_ids)
-        note = f"gone: {', '.join(refreshed.gone)}" if refreshed.gone else event.reason
-        if claims.complete(event, reason=note, finished_at=clock.now()):
-            logger.info("event.routed", extra={"event_id": event.chargebee_event_id, "runs": started})
-            ledger.append(
-                "event.routed",
-                actor=chargebee(),
-                trace_id=event.trace_id,
-                subject=("event", event.chargebee_event_id),
-                event_id=event.chargebee_event_id,
-                customer_id=customer_id,
-                data={"type": event.event_type, "runs": started, "invoices": list(refreshed.invoice_ids)[:20]},
-            )
+    started = runs.rows_for_event(event.event_type, event.chargebee_event_id, event.trace_id, customer_id, refreshed.invoice_ids)
+    note = f"gone: {', '.join(refreshed.gone)}" if refreshed.gone else event.reason
+    end = claims.completion(event, reason=note, finished_at=clock.now())
+    entry = NewEntry(
+        kind="event.routed",
+        actor=chargebee(),
+        trace_id=event.trace_id,
+        subject=("event", event.chargebee_event_id),
+        event_id=event.chargebee_event_id,
+        customer_id=customer_id,
+        data={"type": event.event_type, "runs": len(started), "invoices": list(refreshed.invoice_ids)[:20]},
+    )
+    wrote = ledger.append_with([entry], end, tries, runs.beginning(started))
+    if not claims.completed(event, end, wrote[0]):
+        raise _LeaseLost
+    logger.info("event.routed", extra={"event_id": event.chargebee_event_id, "runs": len(started)})
+
+
+def _questions(customer_id: str) -> dict[str, QuerySet[Any, Any]]:
+    return {**retry_ledger.questions(customer_id), "cases": outcomes.active(customer_id)[:1]}
+
+
+_NEWS = Kept(_questions)

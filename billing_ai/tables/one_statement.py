@@ -41,33 +41,43 @@ def fetch(queries: Mapping[str, QuerySet[Any, Any]]) -> dict[str, list[Any]]:
 class Kept:
     """A fixed set of questions with other values each time, put into SQL once a process: the ORM takes longer over it than the database.
 
-    `build` gets values by name and gives the queries. It must pass texts, moments and ids on as they are. What is empty, a flag or None may change the
+    `build` gets values by name and gives the queries. It must pass texts (also in tuples), moments, days and ids on as they are. What is empty, a flag or None may change the
     questions themselves, and each such combination is put into SQL by itself. Raises TypeError where a value reaches the SQL in another form.
     """
 
     def __init__(self, build: Callable[..., Mapping[str, QuerySet[Any, Any]]]) -> None:
         self._build = build
-        self._known: dict[tuple[Any, ...], tuple[_Asked, tuple[str | None, ...]]] = {}
+        self._known: dict[tuple[Any, ...], tuple[_Asked, tuple[_Place | None, ...]]] = {}
 
     def ask(self, **values: Any) -> dict[str, list[Any]]:
         """The rows of each query, as `fetch` gives them."""
         if connection.vendor != "postgresql":
             return fetch(self._build(**values))  # SQLite writes ids and moments in forms of its own
-        key = tuple(sorted((name, None if _varies(value) else value) for name, value in values.items()))
+        key = tuple(sorted((name, _shape(value)) for name, value in values.items()))
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._learn(values)
         asked, places = known
-        return asked.rows([value if name is None else values[name] for name, value in zip(places, asked.params, strict=True)])
+        return asked.rows(
+            [
+                value if place is None else values[place[0]] if place[1] is None else values[place[0]][place[1]]
+                for place, value in zip(places, asked.params, strict=True)
+            ]
+        )
 
-    def _learn(self, values: Mapping[str, Any]) -> tuple[_Asked, tuple[str | None, ...]]:
-        """The questions in SQL, and for each parameter the name of its value: found by asking twice with values that nobody uses."""
-        stands = [{name: _stand_in(value, name, turn) if _varies(value) else value for name, value in values.items()} for turn in (1, 2)]
+    def _learn(self, values: Mapping[str, Any]) -> tuple[_Asked, tuple[_Place | None, ...]]:
+        """The questions in SQL, and for each parameter whose value it is: found by asking twice with values that nobody uses."""
+        stands = [{name: _stand_in(value, name, turn) for name, value in values.items()} for turn in (1, 2)]
         one, other = (_Asked(self._build(**stand)) for stand in stands)
         if one.sql != other.sql or len(one.params) != len(other.params):
             raise TypeError("the questions change with their values")
-        by_value = {(type(value), value): name for name, value in stands[0].items() if _varies(value)}
-        places: list[str | None] = []
+        by_value: dict[tuple[Any, Any], _Place] = {}
+        for at, stand in stands[0].items():
+            if isinstance(stand, tuple):
+                by_value |= {(type(item), item): (at, number) for number, item in enumerate(stand)}
+            elif _varies(stand):
+                by_value[type(stand), stand] = (at, None)
+        places: list[_Place | None] = []
         for first, second in zip(one.params, other.params, strict=True):
             name = by_value.get((type(first), first)) if isinstance(first, _VARYING) else None
             # A date that is nobody's value is today's or one that was reckoned: it would stand still.
@@ -78,13 +88,23 @@ class Kept:
 
 
 _VARYING = (str, date, UUID)
+_Place = tuple[str, int | None]
+"""A value's name, and for one of several its number."""
 
 
 def _varies(value: Any) -> bool:
     return isinstance(value, _VARYING) and value != ""
 
 
+def _shape(value: Any) -> Any:
+    return ("tuple", len(value)) if isinstance(value, tuple) else None if _varies(value) else (type(value).__name__, value)
+
+
 def _stand_in(value: Any, name: str, turn: int) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_stand_in(item, f"{name}:{number}", turn) for number, item in enumerate(value))
+    if not _varies(value):
+        return value
     mark = UUID(hex=hashlib.sha256(f"{name}:{turn}".encode()).hexdigest()[:32])
     if isinstance(value, datetime):
         return datetime(1900, 1, turn, tzinfo=UTC) + timedelta(microseconds=mark.int % 86_400_000_000)

@@ -24,9 +24,15 @@ class FreshId:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """New rows of one model. A key may be a FreshId; an automatic key that is None is left to the database and not read back."""
+    """New rows of one model. A key may be a FreshId; an automatic key that is None is left to the database and not read back.
+
+    Where a row is there with the same `unique` fields, `update` fields of it are set. `passes_over`: it stays as it is, whatever it clashes in.
+    """
 
     rows: Sequence[models.Model]
+    unique: tuple[str, ...] = ()
+    update: tuple[str, ...] = ()
+    passes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +169,11 @@ def _statement(part: Insert | Rows | Update, places: Mapping[FreshId, str]) -> t
         into, rows = f"{_quoted(part.table)} ({', '.join(part.columns)})", list(part.values)
         one = f"({', '.join(['%s'] * len(part.columns))})"
         return f"INSERT INTO {into} VALUES {', '.join([one] * len(rows))}", [value for row in rows for value in row]  # noqa: S608  (names of ours)
-    return _insert(part.rows, places)
+    return _insert(part, places)
 
 
-def _insert(rows: Sequence[models.Model], places: Mapping[FreshId, str]) -> tuple[str, list[Any]]:
-    model = type(rows[0])
+def _insert(part: Insert, places: Mapping[FreshId, str]) -> tuple[str, list[Any]]:
+    rows, model = part.rows, type(part.rows[0])
     key = model._meta.pk
     fields = _fields(model)
     if rows[0].pk is None or (isinstance(rows[0].pk, FreshId) and rows[0].pk not in places):
@@ -186,7 +192,16 @@ def _insert(rows: Sequence[models.Model], places: Mapping[FreshId, str]) -> tupl
             params.append(field.get_db_prep_save(value, connection))
         tuples.append(f"({', '.join(marks)})")
     into = f"{_quoted(model._meta.db_table)} ({_columns(model, fields)})"
-    return f"INSERT INTO {into} VALUES {', '.join(tuples)}", params  # noqa: S608  (names of ours)
+    return f"INSERT INTO {into} VALUES {', '.join(tuples)}{_on_conflict(part, model)}", params  # noqa: S608  (names of ours)
+
+
+def _on_conflict(part: Insert, model: type[models.Model]) -> str:
+    if part.passes_over:
+        return " ON CONFLICT DO NOTHING"
+    if not part.update:
+        return ""
+    unique, update = ([_quoted(str(model._meta.get_field(name).column)) for name in names] for names in (part.unique, part.update))  # type: ignore[union-attr]
+    return f" ON CONFLICT ({', '.join(unique)}) DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in update)}"
 
 
 def _update(part: Update) -> tuple[str, list[Any]]:

@@ -126,7 +126,8 @@ def test_a_step_of_another_case_is_not_taken_twice(chargebee: Any, status: str, 
 def test_what_cannot_be_written_leaves_nothing(chargebee: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     old = facts_only(chargebee)
     before = (Entry.objects.count(), Case.objects.count(), Change.objects.count())
-    monkeypatch.setattr(intake, "_standing", lambda draft: set())  # the other worker's step is not seen in time
+    asked = intake._LOOK.ask
+    monkeypatch.setattr(intake._LOOK, "ask", lambda **values: {**asked(**values), "standing": []})  # the other's step is not seen in time
     factories.proposal(old, step="message:1", status="done", words=factories.ENGLISH)
     told = Change.objects.count()
     with pytest.raises(IntegrityError), transaction.atomic():

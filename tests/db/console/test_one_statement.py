@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from approvals.models import Case, Policy, Proposal, Revision
 from audit.models import CustomerKey, Entry
 from audit.reads import note_personal_read
 from billing_ai.facts.models import Invoice, Subscription
-from billing_ai.tables.one_statement import fetch
+from billing_ai.kernel import clock
+from billing_ai.tables.one_statement import Kept, fetch
 from tests import factories
 
 
@@ -66,3 +68,48 @@ def test_rows_are_what_each_query_would_have_given(chargebee: Any) -> None:
 def test_a_query_that_follows_relations_is_refused(db: Any) -> None:
     with pytest.raises(TypeError):
         fetch({"cases": Case.objects.select_related("owner")})
+
+
+def _of(*, customer_id: str, case_id: Any, since: Any, invoice_ids: tuple[str, ...], open_only: bool) -> dict[str, Any]:
+    cases = Case.objects.filter(chargebee_customer_id=customer_id, opened_at__gt=since)
+    return {
+        "cases": (cases.filter(status=Case.OPEN) if open_only else cases).values_list("pk", flat=True),
+        "proposals": Proposal.objects.none() if case_id is None else Proposal.objects.filter(case_id=case_id).order_by("pk"),
+        "invoices": Invoice.objects.filter(pk__in=invoice_ids).order_by("pk").values_list("pk", flat=True),
+    }
+
+
+def test_kept_questions_answer_as_if_they_were_asked_anew(chargebee: Any) -> None:
+    first, second = factories.case(chargebee), factories.case(chargebee, status=Case.CLOSED)
+    kept = Kept(_of)
+    early, late = first.opened_at - timedelta(days=1), second.opened_at + timedelta(days=1)
+    for case in (first, second, first):
+        for case_id in (None, case.pk):
+            for since in (early, late):
+                for invoice_ids in (
+                    (),
+                    (first.chargebee_invoice_id,),
+                    (second.chargebee_invoice_id, "none"),
+                    ("none", first.chargebee_invoice_id),
+                ):
+                    for open_only in (True, False):
+                        asked: dict[str, Any] = {
+                            "customer_id": case.chargebee_customer_id, "case_id": case_id, "since": since, "invoice_ids": invoice_ids,
+                            "open_only": open_only,
+                        }  # fmt: skip
+                        with CaptureQueriesContext(connection) as statements:
+                            found = kept.ask(**asked)
+                        assert len(statements) == 1
+                        assert found == {name: list(rows) for name, rows in _of(**asked).items()}
+
+
+def test_a_question_that_would_stand_still_is_refused() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite puts the questions into SQL each time")
+    now = clock.now()
+    reckoned = Kept(lambda *, now: {"cases": Case.objects.filter(opened_at__gt=now - timedelta(days=1))})
+    of_today = Kept(lambda *, name: {"cases": Case.objects.filter(chargebee_customer_id=name, due_on=clock.utc_date(clock.now()))})
+    in_another_form = Kept(lambda *, name: {"cases": Case.objects.filter(chargebee_customer_id__startswith=name)})
+    for kept, value in ((reckoned, {"now": now}), (of_today, {"name": "cus_1"}), (in_another_form, {"name": "cus_1"})):
+        with pytest.raises(TypeError):
+            kept.ask(**value)

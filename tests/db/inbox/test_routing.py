@@ -195,7 +195,7 @@ def test_what_fails_after_the_facts_leaves_nothing_half_done(edge: Edge, owed: N
         raise RuntimeError("in between")
 
     with monkeypatch.context() as patch:
-        patch.setattr(routing.ledger, "append", breaks)
+        patch.setattr(routing.ledger, "append_with", breaks)
         routing.process_due()
     made.refresh_from_db()
     assert made.status == "waiting"
