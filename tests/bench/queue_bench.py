@@ -294,8 +294,7 @@ _NOTES = [
     "The CPU of PostgreSQL backends that a task's end has closed is not in these figures, so the server's part is a lower bound.",
     "An unwanted event is one of a type that nothing here acts on; it ends by whole batches, in one statement each. What only brings facts up to date is "
     "fetched from Chargebee (answered in process here), narrowed and kept.",
-    "What limits the events that run an agent: each is a case with three proposals, and every one of them has a revision, a history row, a ledger entry and a "
-    "change for the API in its own statement; the verifier reads each text twice (about 3 ms). See “From event to proposal”.",
+    "What limits the events that run an agent is told under “From event to proposal”.",
 ]
 
 

@@ -17,7 +17,7 @@ from billing_ai.kernel import clock
 from tests.flows.conftest import World
 
 ROUTING, RUNNING = 5, 15
-"""The most on PostgreSQL, without BEGIN and COMMIT. A change that needs more has to say why; one that needs fewer lowers the figure."""
+"""The most on PostgreSQL, without BEGIN and COMMIT; nine of the second are the model's bookkeeping. A change that needs more has to say why; one that needs fewer lowers the figure."""
 
 
 def spent(world: World) -> tuple[int, int]:
