@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
@@ -31,13 +32,12 @@ def claim(
     `of` narrows what may be claimed. A row that has used up its attempts is not claimed: `park_exhausted` parks it. Where the model names
     whoever it is to be fair between, nobody has more than a quarter of a full batch while others wait.
     """
-    due = _due(model)
-    if of is not None:
-        due = of(due)
-    if connection.vendor == "postgresql" and not due.query.select_related:
-        rows = _claim_at_once(model, due, limit, lease)
+    narrowed = None if of is None else of(_due(model))
+    if connection.vendor == "postgresql" and (narrowed is None or not narrowed.query.select_related):
+        rows = _claim_at_once(model, narrowed, limit, lease)
         if rows or not model.FAIR_BY:
             return rows
+    due = _due(model) if narrowed is None else narrowed
     with transaction.atomic():
         now = db_now()
         if connection.features.has_select_for_update_skip_locked:
@@ -107,21 +107,35 @@ def _names(model: type[Row]) -> tuple[str, str]:
     return connection.ops.quote_name(model._meta.db_table), connection.ops.quote_name(str(model._meta.pk.column))
 
 
-def _claim_at_once(model: type[Row], due: models.QuerySet[Row], limit: int, lease: timedelta) -> list[Row]:
-    """Pick and lease in one statement. Nothing is claimed from a full batch that has to be shared out first: that takes a look at it."""
+def _claim_at_once(model: type[Row], due: models.QuerySet[Row] | None, limit: int, lease: timedelta) -> list[Row]:
+    """Pick and lease in one statement; without `due` from all that is due. Nothing is claimed from a full batch that has to be shared out first:
+    that takes a look at it."""
     try:
-        picked, params = _picked(model, due, limit)
+        sql, params = _all_due(model, limit) if due is None else _claiming(model, due, limit)
     except EmptyResultSet:
         return []
-    table, key = _names(model)
-    columns = ", ".join(f"{table}.{connection.ops.quote_name(str(field.column))}" for field in model._meta.concrete_fields)
-    rows = model._default_manager.raw(
-        f"{picked} UPDATE {table} SET status = %s, lease_until = STATEMENT_TIMESTAMP() + %s, attempt = attempt + 1"  # noqa: S608  (names of ours)
-        f" FROM due WHERE {table}.{key} = due.key AND (SELECT count(*) FROM due) < %s RETURNING {columns}",
-        [*params, Leased.LEASED, clock.offset() + lease, limit if model.FAIR_BY else limit + 1],
-    )
+    # The one span among the parameters is how far the demo has moved time.
+    moved = [clock.offset() if isinstance(value, timedelta) else value for value in params]
+    rows = model._default_manager.raw(sql, [*moved, Leased.LEASED, clock.offset() + lease, limit if model.FAIR_BY else limit + 1])
     # What an UPDATE returns comes in no order.
     return sorted(rows, key=lambda row: (row.lane, row.not_before, row.pk))
+
+
+@cache
+def _all_due(model: type[Leased], limit: int) -> tuple[str, tuple[Any, ...]]:
+    """The claim of whatever is due, put into SQL once a process."""
+    return _claiming(model, _due(model), limit)
+
+
+def _claiming(model: type[Row], due: models.QuerySet[Row], limit: int) -> tuple[str, tuple[Any, ...]]:
+    picked, params = _picked(model, due, limit)
+    table, key = _names(model)
+    columns = ", ".join(f"{table}.{connection.ops.quote_name(str(field.column))}" for field in model._meta.concrete_fields)
+    sql = (
+        f"{picked} UPDATE {table} SET status = %s, lease_until = STATEMENT_TIMESTAMP() + %s, attempt = attempt + 1"  # noqa: S608  (names of ours)
+        f" FROM due WHERE {table}.{key} = due.key AND (SELECT count(*) FROM due) < %s RETURNING {columns}"
+    )
+    return sql, params
 
 
 def complete(row: Leased, status: str = Leased.DONE, reason: str = "", **columns: Any) -> bool:
