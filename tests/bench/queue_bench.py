@@ -291,7 +291,6 @@ def main() -> None:
 
 
 _NOTES = [
-    "The CPU of PostgreSQL backends that a task's end has closed is not in these figures, so the server's part is a lower bound.",
     "An unwanted event is one of a type that nothing here acts on; it ends by whole batches, in one statement each. What only brings facts up to date is "
     "fetched from Chargebee (answered in process here), narrowed and kept.",
     "What limits the events that run an agent is told under “From event to proposal”.",

@@ -223,9 +223,9 @@ def main() -> None:
         sides = [Side("ours", *ours, path, "inbox_event", "chargebee", url), Side("bare view", *bare, path, "bench_bare", "chargebee", url)]
         if not options.no_djstripe:
             try:
-                sides.append(_djstripe(stack, other))
+                sides.append(djstripe(stack, other))
             except (subprocess.CalledProcessError, OSError) as error:
-                notes.append(f"dj-stripe could not be installed here ({type(error).__name__}), so it was not compared.")
+                notes.append(f"dj-stripe: skipped, not installed ({type(error).__name__}).")
         found = interleaved(sides, options.rounds, options.seconds)
         rows = throughput(found)
         if options.only_throughput:
@@ -252,10 +252,11 @@ def main() -> None:
     section("webhook", "Webhook", rows, sizes=sizes, notes=notes)
 
 
-def _djstripe(stack: contextlib.ExitStack, url: str) -> Side:
+def djstripe(stack: contextlib.ExitStack, url: str, accept_only: bool = True) -> Side:
+    """dj-stripe's own view, served. Raises CalledProcessError or OSError when it cannot be installed or set up."""
     python = djstripe_python()
     kept = {name: value for name, value in os.environ.items() if name not in ("DJANGO_SETTINGS_MODULE", "VIRTUAL_ENV")}
-    environment = {**kept, "DATABASE_URL": url, "DJSTRIPE_ACCEPT_ONLY": "1"}
+    environment = {**kept, "DATABASE_URL": url, **({"DJSTRIPE_ACCEPT_ONLY": "1"} if accept_only else {})}
     subprocess.run([python, "-m", "tests.bench.djstripe_app"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     port, pid = stack.enter_context(served("tests.bench.djstripe_app:application", environment, python=python))
     return Side("dj-stripe", port, pid, f"/stripe/webhook/{ENDPOINT}/", "djstripe_webhookeventtrigger", "stripe", url)
