@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from approvals import brand, states
 from approvals.drafts.facts import Card, Customer, DraftFacts, Invoice, no_invoice
+from approvals.policy import consent
 from billing_ai.facts import models as facts
 from billing_ai.facts.queries import OPEN_INVOICE
 from billing_ai.integrations.chargebee import reads
@@ -117,6 +118,7 @@ def draft_facts(
         invoice=_invoice(invoice) if invoice is not None else no_invoice(_NO_MONEY, today),
         payment_link=PREVIEW_PAY_LINK,
         update_card_link=PREVIEW_CARD_LINK,
+        opt_out_link=consent.unsubscribe_url(customer.id),
         sender_name=house.sender_name or settings.VENDOR_NAME,
         signature=house.signature,
         support_email=settings.SUPPORT_EMAIL,

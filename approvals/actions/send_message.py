@@ -80,7 +80,7 @@ class SendMessage:
             values={
                 "channel": revision.channel,
                 "language": words.language,
-                "text_sha256": hashlib.sha256(rendered.text.encode()).hexdigest(),
+                "text_sha256": hashlib.sha256(rendered.whole_text.encode()).hexdigest(),
                 "sms_segments": rendered.sms_segments,
                 "hosted_page_ids": pages,
                 # By this an answer from the number finds its customer; the number itself is only in the sealed part.
@@ -90,7 +90,7 @@ class SendMessage:
                 "to": live.phone if revision.channel == "sms" else live.email,
                 "to_name": " ".join(part for part in (live.customer.first_name, live.customer.last_name) if part),
                 "subject": rendered.subject,
-                "text": rendered.text,
+                "text": rendered.whole_text,
                 "html": rendered.html or "",
                 "unsubscribe_url": consent.unsubscribe_url(proposal.chargebee_customer_id),
             },

@@ -273,7 +273,7 @@ def check(request: ConsoleRequest, proposal_id: UUID) -> HttpResponse:
     found = [editing.finding_words(finding) for finding in findings]
     answer: dict[str, Any] = {"ok": True, "findings": found, "may_be_sent": not any(finding["severity"] == "block" for finding in found)}
     if rendered is not None:
-        answer |= {"subject": rendered.subject, "text": rendered.text, "html": rendered.html, "sms_segments": rendered.sms_segments}
+        answer |= {"subject": rendered.subject, "text": rendered.whole_text, "html": rendered.html, "sms_segments": rendered.sms_segments}
         answer["sms"] = asdict(size(rendered.text)) if rendered.html is None else None
     return HttpResponse(json.dumps(answer, default=str), content_type="application/json")
 

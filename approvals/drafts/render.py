@@ -8,6 +8,7 @@ from html import escape
 from typing import Literal
 
 from approvals.drafts.facts import Channel, DraftFacts
+from approvals.drafts.footer import footer_words
 from approvals.drafts.locales import babel_locale, date_text, is_right_to_left, language_of, money_text
 from approvals.drafts.slots import SLOTS, Chip, problems
 from approvals.drafts.slots import parse as parse_slots
@@ -44,7 +45,8 @@ class SlotSpan:
 
 @dataclass(frozen=True, slots=True)
 class RenderedMessage:
-    """A message as it will be sent. `html` is None for a text message; `sms_segments` is 0 for a mail."""
+    """A message as it will be sent: `text`, and under it `footer`. `html` holds both, and is None for a text message; `sms_segments` is 0 for a
+    mail. Spans are those of `subject` and `text`."""
 
     subject: str
     text: str
@@ -53,6 +55,12 @@ class RenderedMessage:
     spans: tuple[SlotSpan, ...]
     channel: Channel = "email"
     locale: str = "en-US"
+    footer: str = ""
+
+    @property
+    def whole_text(self) -> str:
+        """The text part, footer and all."""
+        return f"{self.text}\n\n{self.footer}" if self.footer else self.text
 
 
 _MARKDOWN_LINK = re.compile(r"\[([^\]\[\n]{1,80})\]\(\s*(\{\{\s*links\.[a-z_]+\s*\}\})\s*\)")
@@ -104,14 +112,16 @@ def render(draft: SlotDraft, facts: DraftFacts, locale: str | None = None) -> Re
     body = _signed(draft.body.strip("\n"), facts, draft.channel)
     text, body_spans = _fill(_plain_links(body, language_of(tag)), "body", facts, tag, draft.channel)
     is_sms = draft.channel == "sms"
+    opt_out = "" if is_sms or (facts.opt_out_link or "") in text else str(facts.opt_out_link)
     return RenderedMessage(
         subject="" if is_sms else subject,
         text=text,
-        html=None if is_sms else _html(subject, body, facts, tag),
+        html=None if is_sms else _html(subject, body, facts, tag, opt_out),
         sms_segments=size(text).segments if is_sms else 0,
         spans=tuple(body_spans if is_sms else subject_spans + body_spans),
         channel=draft.channel,
         locale=tag,
+        footer=f"{footer_words(tag)[0]} {opt_out}" if opt_out else "",
     )
 
 
@@ -126,6 +136,10 @@ _PAGE = (
 _BUTTON = (
     '<a href="{href}" style="display:inline-block;padding:.7rem 1.2rem;border-radius:.4rem;background:#1f4b99;color:#ffffff;'
     'text-decoration:none;font-weight:600">{label}</a>'
+)
+_FOOTER = (
+    '<p lang="{lang}" style="margin:2rem 0 0;padding-top:.8rem;border-top:1px solid #d5d9de;font-size:13px;color:#4a5058">{words} '
+    '<a href="{href}" style="color:#1f4b99;overflow-wrap:anywhere">{href}</a></p>'
 )
 _CELL = 'style="padding:.4rem .6rem;border-bottom:1px solid #d5d9de;text-align:{align}"'
 
@@ -172,7 +186,7 @@ def _values(text: str, facts: DraftFacts, tag: str) -> str:
     return "".join(out)
 
 
-def _html(subject: str, body: str, facts: DraftFacts, tag: str) -> str:
+def _html(subject: str, body: str, facts: DraftFacts, tag: str, opt_out: str) -> str:
     blocks: list[str] = []
     for paragraph in re.split(r"\n\s*\n", body):
         lines = paragraph.strip("\n").split("\n")
@@ -188,6 +202,9 @@ def _html(subject: str, body: str, facts: DraftFacts, tag: str) -> str:
             kept = []
             if is_table:
                 blocks.append(_table(facts, tag))
+    if opt_out:
+        words, language = footer_words(tag)
+        blocks.append(_FOOTER.format(lang=language, words=escape(words), href=escape(opt_out)))
     locale = babel_locale(tag)
     lang = "-".join(part for part in (locale.language, locale.territory) if part)
     direction = "rtl" if is_right_to_left(tag) else "ltr"

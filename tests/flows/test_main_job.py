@@ -15,6 +15,7 @@ from approvals import execution as executing
 from approvals import transitions
 from approvals.models import Execution, Outcome, Proposal
 from approvals.people import Refused
+from approvals.policy import consent
 from approvals.revisions import read_words
 from audit.models import Entry
 from audit.verify import verify
@@ -44,6 +45,9 @@ def test_a_failed_payment_becomes_a_sent_message_and_a_recovered_case(world: Wor
     world.act()
     (mail,) = world.mail_to(customer)
     assert invoice_id in mail["text"]
+    (out,) = re.findall(r"Wenn Sie keine solchen E-Mails mehr erhalten möchten: (\S+)", mail["text"])
+    assert out in mail["html"]
+    assert out == consent.unsubscribe_url(customer["id"])
     link = re.search(r"https?://\S+/(?:pay|pages)/\S+", mail["text"])
     assert link is not None
     page = httpx.get(link.group(0), follow_redirects=True)

@@ -82,7 +82,6 @@ def _mail(words: Mapping[str, Any], case: Mapping[str, Any], group: str, allowed
         words["last_notice"] if stage == "last_notice" else None,
         words["personal"] if case.get("value") == "high" else None,
         words["closing"][tone],
-        words["opt_out"] if "links.opt_out" in allowed else None,
         f"{words['sign_off'][tone]}\n{{{{ sender.name }}}}\n{{{{ vendor.name }}}}",
     )
     return words["subject"][stage], body
@@ -103,7 +102,6 @@ def _check_in(words: Mapping[str, Any], case: Mapping[str, Any], allowed: frozen
         greeting,
         opening,
         texts["ask"],
-        words["opt_out"] if "links.opt_out" in allowed else None,
         f"{words['sign_off'][tone]}\n{{{{ sender.name }}}}\n{{{{ vendor.name }}}}",
     )
     return str(texts["subject"]), body

@@ -138,3 +138,27 @@ def test_a_slot_changes_with_its_fact() -> None:
 )
 def test_sentences_and_look_alikes_are_no_names(text: str) -> None:
     assert presentable_name(text) is None
+
+
+OUT = "https://pay.example.com/out/abc"
+
+
+@pytest.mark.parametrize(
+    ("locale", "words", "language"),
+    [("pt-BR", "Para não receber mais e-mails como este:", "pt"), ("sw-KE", "To receive no more e-mails of this kind:", "en")],
+)
+def test_a_mail_says_under_its_text_how_to_get_no_more_of_them(locale: str, words: str, language: str) -> None:
+    message = render(SlotDraft("Oi", "A {{ invoice.number }}"), facts(locale, opt_out_link=OUT))
+    assert message.footer == f"{words} {OUT}"
+    assert message.whole_text == f"{message.text}\n\n{message.footer}"
+    assert OUT not in message.text  # what was drafted is judged, and the footer is ours
+    assert message.html is not None
+    assert f'<p lang="{language}"' in message.html
+    assert message.html.count(f'href="{OUT}"') == 1
+
+
+def test_no_footer_where_the_text_holds_the_link_where_there_is_none_and_in_a_text_message() -> None:
+    about = facts(opt_out_link=OUT)
+    assert render(SlotDraft("Hi", "{{ links.opt_out }}"), about).footer == ""
+    assert render(SlotDraft("", "Hi", "sms"), about).whole_text == "Hi"
+    assert render(SlotDraft("Hi", "Hello"), facts()).footer == ""
