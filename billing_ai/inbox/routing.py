@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import transaction
+from django.db import DataError, transaction
 from django.db.models import QuerySet
 
 from agents import runs
@@ -70,7 +70,7 @@ def route(event: Event) -> None:
     except Terminal as error:
         claims.park(event, f"{error.code}: {error.sentence}")
         return
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, DataError) as error:
         # An answer in a shape that nobody foresaw must not stop the queue, and must not be lost either.
         logger.exception("event.not_understood", extra={"event_id": event.chargebee_event_id})
         claims.park(event, f"Chargebee's answer could not be understood: {type(error).__name__}: {error}"[:500])

@@ -182,6 +182,7 @@ ANSWERS: dict[str, tuple[Callable[[httpx.Request], httpx.Response], set[str]]] =
 }
 
 
+@pytest.mark.django_db(transaction=True)  # as the worker does it: what the database refuses ends nothing else
 @pytest.mark.parametrize("what", ANSWERS)
 def test_whatever_chargebee_then_answers_no_event_is_lost(what: str, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     # given an event of each type that is handled, and a site that answers like this, for as long as anybody asks
