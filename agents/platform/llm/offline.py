@@ -92,15 +92,11 @@ def _check_in(words: Mapping[str, Any], case: Mapping[str, Any], allowed: frozen
     texts = words["check_in"]
     if case["channel"] == "sms":
         return "", str(texts["sms"])
-    opening = str(texts["opening"])
     greeting = words["greeting"]["named" if "customer.first_name" in allowed else "plain"]
-    # English writes a capital after the greeting's comma, German does not.
-    if words is languages().get("en"):
-        opening = opening[:1].upper() + opening[1:]
     tone = case["tone"] if case["tone"] in words["sign_off"] else "warm"
     body = _lines(
         greeting,
-        opening,
+        texts["opening"],
         texts["ask"],
         f"{words['sign_off'][tone]}\n{{{{ sender.name }}}}\n{{{{ vendor.name }}}}",
     )
