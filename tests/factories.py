@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
 
@@ -72,14 +73,14 @@ SMS = Words(
 
 
 @cache
-def _hashed() -> str:
-    """The password as it is kept. Hashing is slow on purpose, and once is enough."""
+def _hashed(hasher: str) -> str:
+    """The password as this hasher keeps it. Hashing is slow on purpose, and once is enough."""
     return make_password(PASSWORD)
 
 
 def user(role: str, name: str = "", **more: Any) -> User:
     """A colleague with a role; `nobody` is signed in but has none."""
-    made = User.objects.create(username=name or role, password=_hashed(), is_staff=True, **more)
+    made = User.objects.create(username=name or role, password=_hashed(settings.PASSWORD_HASHERS[0]), is_staff=True, **more)
     if role in (*ROLES, "integration"):
         made.groups.add(Group.objects.get_or_create(name=role)[0])
     return made

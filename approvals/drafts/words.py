@@ -51,7 +51,6 @@ CONSTRUCTIONS: tuple[tuple[str, str, str, int], ...] = (
     ("false_urgency", "few", "hours", 20),
     ("false_urgency", "until", "soon", 16),
     ("false_urgency", "until", "hours", 20),
-    ("false_urgency", "last", "writes", 30),
     ("false_urgency", "must", "soon", 50),
     ("discount", "lowers", "sum", 40),
     ("discount", "part", "pays", 40),
@@ -67,9 +66,6 @@ CONSTRUCTIONS: tuple[tuple[str, str, str, int], ...] = (
     ("prompt_leak", "omits", "told", 60),
     ("prompt_leak", "note", "ignored", 60),
 )
-
-# "The last time we write" presses; "we write because the last charge failed" does not.
-_IN_ORDER = frozenset({("last", "writes")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ class Lexicon:
 
         for rule, one, other, reach in CONSTRUCTIONS:
             # The second kind is the rarer one: where it is missing, the first need not be looked for.
-            together = _pairs(folded, places(one), places(other), reach, in_order=(one, other) in _IN_ORDER) if places(other) else []
+            together = _pairs(folded, places(one), places(other), reach) if places(other) else []
             if together:
                 found.setdefault(rule, []).extend(together)
         if dated and "false_urgency" in found:
@@ -149,16 +145,14 @@ def _is_dated(found: re.Match[str]) -> bool:
     return FILL in found.string[max(0, found.start() - 3) : found.start()] + found.string[found.end() : found.end() + 8]
 
 
-def _pairs(
-    folded: str, ones: Sequence[re.Match[str]], others: Sequence[re.Match[str]], reach: int, *, in_order: bool
-) -> list[re.Match[str]]:
-    """The stretches from one to the other that do not overlap and have no end of a sentence between them; in either order, unless it matters."""
+def _pairs(folded: str, ones: Sequence[re.Match[str]], others: Sequence[re.Match[str]], reach: int) -> list[re.Match[str]]:
+    """The stretches from one to the other that do not overlap and have no end of a sentence between them, in either order."""
     found: list[re.Match[str]] = []
     for one in ones:
         for other in others:
             first, last = (one, other) if one.start() <= other.start() else (other, one)
             between = folded[first.end() : last.start()]
-            if (in_order and first is not one) or first.end() > last.start() or len(between) > reach or _SENTENCE_END.search(between):
+            if first.end() > last.start() or len(between) > reach or _SENTENCE_END.search(between):
                 continue
             whole = _WHOLE.fullmatch(folded, first.start(), last.end())
             if whole is not None:

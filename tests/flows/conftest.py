@@ -28,7 +28,7 @@ from tests.simulator.running import RunningSimulator, running_simulator
 @pytest.fixture(scope="session")
 def site() -> Iterator[RunningSimulator]:
     """One simulated company for all flows; each test uses customers of its own."""
-    with running_simulator(customers=240, fresh_failures=0) as simulator:
+    with running_simulator(customers=400, fresh_failures=0) as simulator:
         yield simulator
 
 

@@ -87,7 +87,7 @@ def test_the_switch_says_when_nothing_is_on_the_wire(world: World) -> None:
 
 def test_turned_while_many_workers_are_at_it_nothing_begins_that_was_not_on_the_wire(world: World, tmp_path: Path) -> None:
     # given sixteen customers with a message and a comment each, all approved and due, and comments that take their time on the wire
-    invoices = {world.fail(customer): customer for customer in [world.customer("en") for _ in range(16)]}
+    invoices = {world.fail(customer): customer for customer in [world.customer() for _ in range(16)]}
     world.hear()
     for invoice_id in invoices:
         for action in ("send_message", "add_comment"):
