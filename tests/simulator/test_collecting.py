@@ -113,7 +113,9 @@ def test_dunning_stopped_is_over_until_resumed(own_simulator: RunningSimulator) 
 
 def test_money_comes_on_payday(own_simulator: RunningSimulator) -> None:
     cb = own_simulator.client()
-    failed = own_simulator.fail_payment(code="insufficient_funds")
+    customer_id = own_simulator.get("/control/customers")["customers"][0]["id"]
+    own_simulator.post("/control/card", customer_id=customer_id)  # one that is good for long
+    failed = own_simulator.fail_payment(customer_id=customer_id, code="insufficient_funds")
     with pytest.raises(PaymentError):
         cb.Invoice.collect_payment(failed["invoice_id"])
     own_simulator.post("/control/truth", customer_id=failed["customer_id"], funded_until=own_simulator.now() + DAY)
