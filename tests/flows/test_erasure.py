@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import available_timezones
 
 from django.test import Client
 from django.utils.http import urlencode
@@ -23,9 +24,14 @@ COLLEAGUE_WROTE = "Quillfeather"
 """A word that a colleague may well have used about the customer, in each place where one can write freely."""
 
 
+def is_in_a_zone(row: dict[str, Any]) -> bool:
+    """Whoever is called Holm cannot be told from Stockholm."""
+    return any(row["last_name"].lower() in zone.lower() for zone in available_timezones())
+
+
 def test_no_word_of_an_erased_customer_is_left(world: World, settings: Any) -> None:
     # given a customer to whom a mail went, about whom colleagues wrote in every place where they can
-    customer = world.customer("en", fits=lambda row: len(row["last_name"]) > 3 and row["last_name"].isascii())
+    customer = world.customer("en", fits=lambda row: len(row["last_name"]) > 3 and row["last_name"].isascii() and not is_in_a_zone(row))
     lead = world.people["lead"]
     invoice_id = world.fail(customer)
     world.hear()
