@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -133,8 +134,26 @@ class Rig:
         return code
 
     def freeze(self, name: str) -> None:
-        """SIGSTOP of the process and all it has forked."""
-        os.killpg(self.child(name).process.pid, signal.SIGSTOP)
+        """SIGSTOP of the process and all it has forked; not in the middle of a write to SQLite, which would stop everybody else as well."""
+        group = self.child(name).process.pid
+
+        def stopped() -> bool:
+            os.killpg(group, signal.SIGSTOP)
+            if self.has_servers or self._can_write():
+                return True
+            os.killpg(group, signal.SIGCONT)
+            return False
+
+        until(f"{name} is stopped between two writes", stopped)
+
+    def _can_write(self) -> bool:
+        with contextlib.closing(sqlite3.connect(self.database_url.removeprefix("sqlite:///"), timeout=1, isolation_level=None)) as held:
+            try:
+                held.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            held.execute("ROLLBACK")
+            return True
 
     def thaw(self, name: str) -> None:
         """SIGCONT."""
