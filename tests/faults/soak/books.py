@@ -39,6 +39,8 @@ class Books:
 
     figures: dict[str, int] = field(default_factory=dict)
     breaches: dict[str, list[str]] = field(default_factory=dict)
+    parked: list[str] = field(default_factory=list)
+    """The commonest reasons for which work was left to a person."""
 
     def expect_none(self, what: str, found: list[str]) -> None:
         """A line of the table whose figure must be 0."""
@@ -110,9 +112,10 @@ def compare(rig: Rig, seen: Outside) -> Books:
     unfinished = [row for row in rows.values() if row.status not in ("done", "ignored") and not (row.status == "parked" and row.reason)]
     books.expect_none("events not finished", [f"{row.chargebee_event_id} {row.status}: {row.reason}" for row in unfinished])
     books.figures["runs"] = AgentRun.objects.count()
-    books.figures["events and runs parked for a person"] = (
-        Event.objects.filter(status="parked").count() + AgentRun.objects.filter(status="parked").count()
-    )
+    for rows_of in (Event, AgentRun):
+        parked = rows_of.objects.filter(status="parked")
+        books.figures[f"parked for a person: {rows_of._meta.verbose_name_plural}"] = parked.count()
+        books.parked += [f"{times:>8}  {reason[:110]}" for reason, times in Counter(parked.values_list("reason", flat=True)).most_common(5)]
     left = AgentRun.objects.filter(status__in=("waiting", "leased"), not_before__lte=clock.now())
     books.expect_none("runs not finished", [f"{run.agent} {run.subject_id}: {run.reason}" for run in left])
 

@@ -114,6 +114,7 @@ def _show(books: Books, seed: str, minutes: float, backend: str, counts: dict[st
     print()
     for what, figure in books.figures.items():
         print(f"{figure:>8}  {what}")
+    print("\n".join(books.parked))
     for what, found in books.breaches.items():
         print(f"{len(found):>8}  {what}" + ("" if not found else "   ← must be 0"))
         for line in found[:20]:
