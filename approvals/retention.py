@@ -43,9 +43,14 @@ def drop_old_words(batch: int = _BATCH) -> int:
         return 0
     before = clock.now() - timedelta(days=settings.RETENTION_DAYS)
     _drop_heard_without_a_case(before, batch)
+    return in_batches(_drop_batch, before, batch)
+
+
+def in_batches(drop: Callable[[datetime, int], int], before: datetime, batch: int) -> int:
+    """What one sweep drops: `drop(before, batch)` until it finds less than a batch, a few times at most. Returns how much in all."""
     dropped = 0
     for _ in range(_BATCHES_A_SWEEP):
-        found = _drop_batch(before, batch)
+        found = drop(before, batch)
         dropped += found
         if found < batch:
             break

@@ -83,14 +83,6 @@ class Review:
     slots: dict[str, str] = field(default_factory=dict)
     also: dict[str, list[Any]] = field(default_factory=dict)
 
-    @property
-    def customer_name(self) -> str:
-        """The name as people say it: company, else first and last name, else the id."""
-        if self.live is None:
-            return self.case.chargebee_customer_id
-        person = " ".join(part for part in (self.live.customer.first_name, self.live.customer.last_name) if part)
-        return self.live.customer.company or person or self.case.chargebee_customer_id
-
 
 def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | None = None) -> Review:
     """Gather it. Names are fetched live, and that they were read is written down.

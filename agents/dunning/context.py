@@ -14,7 +14,7 @@ from agents.platform.contract import NothingToDo
 from agents.platform.prompts import released
 from approvals import case_facts
 from approvals.contract import Check
-from approvals.models import Case, Contact, Promise, Proposal
+from approvals.models import Case, Contact, Promise
 from approvals.policy import case_view, retry_ledger, rules
 from billing_ai.facts import queries
 from billing_ai.facts.models import Customer, Invoice, PaymentSource, Subscription, Transaction
@@ -68,7 +68,6 @@ class DunningContext:
     open_tickets: int | None
     """None: the help desk could not be asked, or there is none."""
     broken_promises: int
-    steps_taken: frozenset[tuple[str, str]]
     sms_is_allowed: bool
     retry_check: Check
     """What the retry ledger says of another charge: a retry that it forbids must not be promised in the message."""
@@ -115,7 +114,6 @@ def load(run: AgentRun) -> DunningContext:
         said=tuple(Said(channel, at) for channel, at in found["said"]),
         open_tickets=_open_tickets(customer.pk),
         broken_promises=len(found["broken_promises"]),
-        steps_taken=frozenset(found["steps_taken"]),
         sms_is_allowed=customer.sms_consent == "yes" and customer.has_phone,
         retry_check=_retry_check(run, invoice, found),
         releases=tuple(found["releases"]),
@@ -145,7 +143,6 @@ def _questions(*, invoice_id: str, customer_id: str, agent: str, since: datetime
         "case": case.order_by("pk")[:1],
         "said": Contact.objects.filter(case__in=case, direction="out").order_by("-at").values_list("channel", "at")[:50],
         "broken_promises": Promise.objects.filter(case__in=case, status=Promise.BROKEN).values_list("pk"),
-        "steps_taken": Proposal.objects.filter(chargebee_invoice_id=invoice_id, status="done").values_list("action", "step"),
         **{f"gate_{name}": rows for name, rows in case_view.questions(customer_id, since).items()},
         "rules": rules.look(),
         "releases": released(agent),

@@ -22,7 +22,7 @@ _LITERAL = re.compile(r"[^\s()|*?\[\]\\.+^$]+")
 _GAP = rf"(?:[^\w{FILL}'%.!?。！？\n]+[\w{FILL}'%]+){{0,4}}?[^\w{FILL}'%.!?。！？\n]+"
 _AT_END = r"\s*$"
 _SENTENCE_END = re.compile(r"[.!?;。！？\n](?=\s|$)|[。！？\n]")
-_WHOLE = re.compile(r"(?s).+")
+_ALL = re.compile(r".+", re.DOTALL)
 _CJK_GAP = r"[^.!?。！？\n]{0,12}?"
 
 PHRASE_RULES = (
@@ -154,9 +154,7 @@ def _pairs(folded: str, ones: Sequence[re.Match[str]], others: Sequence[re.Match
             between = folded[first.end() : last.start()]
             if first.end() > last.start() or len(between) > reach or _SENTENCE_END.search(between):
                 continue
-            whole = _WHOLE.fullmatch(folded, first.start(), last.end())
-            if whole is not None:
-                found.append(whole)
+            found += _ALL.finditer(folded, first.start(), last.end())
     return found
 
 

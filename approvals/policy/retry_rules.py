@@ -5,7 +5,7 @@ Attempts from every source count. A slot that is reserved counts as an attempt u
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal
@@ -262,8 +262,3 @@ def _india(charge: Charge, attempts: Sequence[Attempt], rules: Rules) -> Check |
     if free > charge.at:
         return Check(rule, "wait", f"The customer was told less than {hours} hours ago.", next_minute(free))
     return Check(rule, "allow", "The customer was told in time.")
-
-
-def as_mapping(usage: Usage) -> Mapping[str, Any]:
-    """A window's figures for the console."""
-    return {**_figures(usage), "free_at": usage.free_at.isoformat() if usage.free_at else None}

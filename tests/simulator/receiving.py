@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import queue
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
 from django.test import Client
+
+from tests.serving import serving
 
 T = TypeVar("T")
 
@@ -61,15 +62,8 @@ def receiving() -> Iterator[Receiver]:
 @contextmanager
 def _listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """A server on a free port for the block; gives the address of the webhook."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/webhooks/chargebee/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address:
+        yield f"{address}/webhooks/chargebee/"
 
 
 class OwnEndpoint:

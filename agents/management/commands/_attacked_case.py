@@ -134,7 +134,6 @@ class AttackedDunning:
             said=(),
             open_tickets=0,
             broken_promises=0,
-            steps_taken=frozenset(),
             sms_is_allowed=False,
             retry_check=Check("retry.window", "allow", "A slot is free."),
             live=CaseFacts(live, invoice, draft),

