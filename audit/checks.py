@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from cryptography import x509
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
@@ -20,6 +19,8 @@ def check_places(**_: Any) -> list[CheckMessage]:
         except BadPlace as error:
             found.append(Error(f"AUDIT_CHECKPOINTS: {error}", id="audit.E001"))
     if settings.AUDIT_TSA_ROOTS is not None:
+        from cryptography import x509  # slow to load, and without time stamps no process needs it
+
         try:
             x509.load_pem_x509_certificates(settings.AUDIT_TSA_ROOTS.read_bytes())
         except (OSError, ValueError) as error:
