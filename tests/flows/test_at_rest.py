@@ -35,6 +35,11 @@ def personal(customer: dict[str, Any]) -> set[str]:
     return {str(one) for one in named if one and len(str(one)) >= 5}
 
 
+def holds(value: str, word: str) -> bool:
+    """Whether the word is in there; digits alone only as a whole, since the five of a postcode turn up in any long hash."""
+    return word in value and (not word.isdigit() or re.search(rf"(?<!\w){word}(?!\w)", value) is not None)
+
+
 def test_nothing_raw_is_kept_after_the_whole_job(world: World) -> None:
     # given a message that was edited and sent, and a comment
     customer = world.customer("de")
@@ -60,7 +65,7 @@ def test_nothing_raw_is_kept_after_the_whole_job(world: World) -> None:
     words = personal(customer)
     assert len(words) >= 4
     # then nothing of the customer's is there in the clear, nor a piece of a payload
-    assert {(table, word) for table, value in values for word in (*words, *RAW) if word in value} == set()
+    assert {(table, word) for table, value in values for word in (*words, *RAW) if holds(value, word)} == set()
     assert {(table, value[:80]) for table, value in values if ADDRESS.search(value)} == set()
     assert [(table, value[:80]) for table, value in values if MASKED.search(value)] == []
     # and the same look does find what is kept
