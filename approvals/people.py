@@ -44,3 +44,10 @@ def require_lead(user: User) -> Role:
     if role_of(user) != "lead":
         raise Refused("needs_lead", "Only a lead may do this. Escalate the case to a lead.")
     return "lead"
+
+
+def is_for_a_lead(role: Role, *, role_needed: str, approvals_needed: int, is_approved_once: bool) -> bool:
+    """Whether an approval in this role would not count: of two, a specialist may give the first; of one, those within the own limit."""
+    if role == "lead":
+        return False
+    return is_approved_once if approvals_needed > 1 else role_needed == "lead"

@@ -16,11 +16,11 @@ from approvals.drafts.findings import Finding
 from approvals.drafts.render import RenderedMessage
 from approvals.drafts.slots import slots_for
 from approvals.models import Case, Decision, KillSwitch, Note, Promise, Proposal, Revision
-from approvals.people import Refused
+from approvals.people import Refused, Role, is_for_a_lead, role_of
 from approvals.policy import case_view, gate, rules
 from approvals.policy.case_view import View
 from approvals.policy.rules import Rules
-from approvals.policy.subject import COLLECTS, ORDERED_BY_PERSON
+from approvals.policy.subject import COLLECTS, ORDERED_BY_PERSON, of_proposal
 from approvals.revisions import draft_policy, read_words, render_and_verify
 from approvals.timeline import TimelineItem, answered, ask_helpdesk, timeline
 from audit import seal
@@ -55,6 +55,8 @@ class ReviewedProposal:
     content_hash: str
     facts_hash: str
     can_decide: bool
+    is_for_a_lead: bool
+    """The reader may work on it, and the approval of one in the reader's role would not count."""
     approvals: tuple[Decision, ...]
     """Who has approved this very revision so far."""
 
@@ -93,6 +95,8 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
     may_read = bool(case.chargebee_customer_id) and user.has_perm("approvals.read_personal")
     asked = ask_helpdesk(case.chargebee_customer_id) if may_read else None
     found = review_rows.read(case, now=now, also=also)
+    # Before the live facts, which do arithmetic by the rules and would else ask for them in a statement of their own.
+    in_force = rules.current(now, looked=found["rules"])
     opened = seal.Opened(case.chargebee_customer_id, found["key"][0] if found["key"] else None)
     about: Customer | None = found["about"][0] if found["about"] else None
     invoice: Invoice | None = found["invoice"][0] if found["invoice"] else None
@@ -106,7 +110,7 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
         live=live,
         opened=opened,
         facts_hash=queries.hash_of_facts(invoice, about if invoice is not None or not case.chargebee_invoice_id else None),
-        in_force=rules.current(now, looked=found["rules"]),
+        in_force=in_force,
         used={agent: {key: used for of, key, used in found["used"] if of == agent} for agent, _, _ in found["used"]},
         plans=tuple(dict.fromkeys(str(price) for one in found["subscriptions"] for price in one.item_price_ids)),
         view={collects: case_view.answered(case.chargebee_invoice_id, _gate_rows(found), collects=collects) for collects in (False, True)},
@@ -114,6 +118,8 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
         decisions=tuple(found["decisions"]),
         first={revision.proposal_id: revision for revision in found["revisions"] if revision.number == 1},
         now=now,
+        reader=user,
+        role=_role(user),
     )
     others = [one for one in found["open_invoices"] if invoice is None or one.pk != invoice.pk]
     still_open = [*others, invoice] if invoice is not None and queries.is_open(invoice) else others
@@ -149,6 +155,9 @@ class _Looked:
     decisions: tuple[Decision, ...]
     first: Mapping[UUID, Revision]
     now: datetime
+    reader: User
+    role: Role | None
+    """None for whoever may only look."""
 
 
 def _gate_rows(found: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
@@ -200,19 +209,26 @@ def _reviewed(proposal: Proposal, looked: _Looked) -> ReviewedProposal:
             rendered, findings = render_and_verify(words, facts, policy=draft_policy(looked.in_force))
     action = ACTIONS.get(proposal.action)
     checks: tuple[dict[str, Any], ...] = tuple(proposal.verdict.get("checks", []))
+    approvals = tuple(one for one in looked.decisions if revision is not None and one.revision_id == revision.pk)
     can_decide = proposal.status in states.FOR_PEOPLE
+    is_for_others = False
     if can_decide:
+        # The reader's own limit counts; whether the reader changed a rule today is asked when it is approved.
+        asked = of_proposal(proposal, moment="approve", channel=revision.channel if revision else "", approver=looked.reader)
         verdict = gate.judge(
-            proposal,
+            asked,
             moment="approve",
             now=looked.now,
-            channel=revision.channel if revision else "",
             view=looked.view[proposal.action in COLLECTS],
             in_force=looked.in_force,
             used={} if proposal.agent == ORDERED_BY_PERSON else looked.used.get(proposal.agent, {}),
             plans=looked.plans,
         )
         checks = tuple(check.as_json() for check in verdict.checks)
+        needed, several = verdict.role_needed, verdict.approvals_needed
+        is_for_others = looked.role is not None and is_for_a_lead(
+            looked.role, role_needed=needed, approvals_needed=several, is_approved_once=bool(approvals)
+        )
     return ReviewedProposal(
         proposal=proposal,
         revision=revision,
@@ -227,8 +243,16 @@ def _reviewed(proposal: Proposal, looked: _Looked) -> ReviewedProposal:
         content_hash=revision.content_hash if revision else "",
         facts_hash=looked.facts_hash,
         can_decide=can_decide and (looked.live is not None or not proposal.chargebee_invoice_id),
-        approvals=tuple(one for one in looked.decisions if revision is not None and one.revision_id == revision.pk),
+        is_for_a_lead=is_for_others,
+        approvals=approvals,
     )
+
+
+def _role(user: User) -> Role | None:
+    try:
+        return role_of(user)
+    except Refused:
+        return None
 
 
 def _words(revision: Revision, opened: seal.Opened) -> Words | None:

@@ -20,7 +20,7 @@ from approvals.contacts import note_contact
 from approvals.contract import Words
 from approvals.ledger_notes import note_proposal
 from approvals.models import Decision, Execution, Proposal, Revision
-from approvals.people import Refused, Role, role_of
+from approvals.people import Refused, Role, is_for_a_lead, role_of
 from approvals.policy import gate
 from approvals.revisions import new_revision, read_words, sealed_draft_findings
 from approvals.signals import redraft_wanted
@@ -89,10 +89,11 @@ def approve(
         earlier = list(proposal.decisions.filter(kind="approve", revision=revision).values_list("by_id", "role"))
         if any(by == user.pk for by, _ in earlier):
             raise Refused("same_person", "You have approved this already; a second person has to.")
-        if verdict.role_needed == "lead" and role != "lead" and not (verdict.approvals_needed > 1 and not earlier):
+        several = verdict.approvals_needed
+        if is_for_a_lead(role, role_needed=verdict.role_needed, approvals_needed=several, is_approved_once=bool(earlier)):
+            if several > 1:
+                raise Refused("needs_lead", "The second approval has to come from a lead.")
             raise Refused("over_limit", "This amount is above your limit. Escalate the case to a lead.")
-        if verdict.approvals_needed > 1 and earlier and role != "lead":
-            raise Refused("needs_lead", "The second approval has to come from a lead.")
         _decide(proposal, revision, "approve", user, role, facts_hash=facts_hash, note=note)
         seen = {"revision": revision.number, "content_hash": content_hash, "facts_hash": facts_hash, "role": role}
         if len(earlier) + 1 < verdict.approvals_needed:

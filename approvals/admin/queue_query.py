@@ -49,7 +49,10 @@ def _awake() -> Q:
 
 
 def _to_decide(user: User, reader: Reader) -> Q:
-    return Q(status=Case.OPEN, waiting_count__gt=0) & _awake()
+    waiting = Q(status=Case.OPEN, waiting_count__gt=0) & _awake()
+    # What was passed to the leads is theirs: on top of everyone else's queue it would only be in the way.
+    is_specialist = user.has_perm("approvals.work_case") and not user.has_perm("approvals.lead_case")
+    return waiting & Q(escalated_to_lead=False) if is_specialist else waiting
 
 
 def _second() -> Exists:

@@ -85,6 +85,8 @@ def _inside(request: ConsoleRequest, review: Review, reader: Reader) -> dict[str
         "past": [card for card in cards if card not in shown],
         "decidable": openly if live or not review.case.chargebee_invoice_id else [],
         "primary": next((card for card in shown if card["is_message"]), None),
+        "for_a_lead": [card["title"].lower() for card in openly if card["one"].is_for_a_lead],
+        "may_approve": any(not card["one"].is_for_a_lead for card in openly),
         "undoable": [card for card in shown if card["is_undoable"]],
         "calendar": _calendar(review, reader),
         "factors": _factors(review.case),

@@ -297,7 +297,7 @@ class Rig:
             except Refused as refused:
                 if refused.code == "stale_facts":
                     continue
-                if refused.code not in ("over_limit", "same_person"):
+                if refused.code not in ("over_limit", "needs_lead", "same_person"):
                     raise
             name = next(people, name)
         assert proposal.status in ("approved", "executing", "done"), (proposal.status, proposal.status_reason)

@@ -347,7 +347,7 @@ def test_a_large_amount_needs_a_second_person_who_is_a_lead(large: Proposal, peo
     assert (first.status, first.approvals_needed) == ("waiting_second", 2)
     assert not Execution.objects.exists()
     refuses(large, people["specialist"], "same_person")
-    refuses(large, people["specialist2"], "over_limit")
+    refuses(large, people["specialist2"], "needs_lead")
     refuses(large, people["auditor"], "not_allowed")
     assert not Execution.objects.exists()
     second = transitions.approve(large.pk, people["lead"], **seen(large))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -206,3 +207,27 @@ def test_the_page_and_the_check_of_an_edit_speak_of_the_same_retry(chargebee: An
     assert said() == {day}
     Proposal.objects.filter(pk=retry.pk).update(status="rejected")
     assert said() == {None}
+
+
+def test_what_is_above_the_readers_limit_goes_to_a_lead_by_the_key_that_approves_the_rest(chargebee: Any, as_user: Any) -> None:
+    within, above = factories.case(chargebee, due_minor=40_000), factories.case(chargebee, due_minor=700_000, words=None)
+    proposal = factories.proposal(above, words=factories.ENGLISH, amount_minor=700_000)
+    specialist, lead = as_user(factories.user("specialist")), as_user(factories.user("lead"))
+
+    small, large = (specialist.get(f"/console/case/{one.pk}/").content.decode() for one in (within, above))
+    assert "Approve &amp; next" in small
+    assert "Pass to a lead" not in small
+    assert "Approve &amp; next" not in large
+    assert re.search(r'data-hotkey="a">Pass to a lead &amp; next', large)
+    assert "Above your limit: a lead has to approve it." in large
+    assert re.search(rf'value="{proposal.pk}" data-choice', large), "not ticked"
+
+    note = re.search(r'name="note" value="(For a lead to approve: [^"]+)"', large)
+    assert note is not None
+    said = specialist.post(f"/console/case/{above.pk}/escalate/", {"to": "lead", "note": note[1]}, HTTP_ACCEPT="application/json")
+    assert (said.status_code, said.json()["said"]) == (200, "Handed to the leads.")
+    assert [str(one.pk) in specialist.get("/console/queue/").content.decode() for one in (within, above)] == [True, False]
+    assert str(above.pk) in specialist.get("/console/queue/?view=escalated").content.decode()
+    assert str(above.pk) in lead.get("/console/queue/").content.decode()
+    assert "Pass to a lead" not in specialist.get(f"/console/case/{above.pk}/").content.decode()
+    assert "Approve &amp; next" in lead.get(f"/console/case/{above.pk}/").content.decode()

@@ -165,7 +165,7 @@ class Colleagues(Player):
             try:
                 transitions.approve(proposal.pk, _user(name), **seen)
             except Refused as refused:
-                if refused.code not in ("over_limit", "same_person"):
+                if refused.code not in ("over_limit", "needs_lead", "same_person"):
                     raise
 
     def _edit(self, proposal: Proposal) -> None:
