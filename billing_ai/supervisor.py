@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import httpx
 
@@ -27,8 +27,13 @@ _PATIENCE_SECONDS = 8.0
 _READY_SECONDS = 90.0
 _CELERY = (sys.executable, "-m", "celery", "-A", "billing_ai.celery")
 _SIMULATOR_KEYS = ("test_simulator_key", "test_read_only_key")
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_TROUBLE = _LEVELS[2:]
 # What the demo sets itself; a real site's settings must not leak into it.
 _OWN = ("CHARGEBEE_", "ZENDESK_", "SALESFORCE_", "HUBSPOT_", "SMS_", "EMAIL_URL", "PUBLIC_URL")
+
+
+Says = Literal["all", "trouble", "nothing"]
 
 
 class CannotStart(Exception):
@@ -77,19 +82,31 @@ class Group:
     """The processes that were started together. Ended together, in reverse order."""
 
     say: Callable[[str], None]
+    logs: Path
+    """The folder in which each keeps what it says, as `NAME.log`."""
+    says: Says = "trouble"
+    """Which of those lines are said here as well, with the child's name before them."""
     children: list[Child] = field(default_factory=list)
 
-    def start(self, name: str, argv: list[str], env: Mapping[str, str], log: Path | None = None) -> Child:
-        """Start one; its lines go to the terminal with its name before them, or to `log`."""
-        output: int | IO[str] = subprocess.PIPE if log is None else log.open("a", encoding="utf-8")
+    def start(self, name: str, argv: list[str], env: Mapping[str, str]) -> Child:
+        """Start one."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = self.log_of(name).open("a", encoding="utf-8")
+        output: int | IO[str] = log if self.says == "nothing" else subprocess.PIPE
         process = subprocess.Popen(
             argv, cwd=ROOT, env=dict(env), stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True, errors="replace"
         )
         child = Child(name, process)
         self.children.append(child)
-        if log is None:
-            threading.Thread(target=self._relay, args=(child,), daemon=True).start()
+        if process.stdout is None:
+            log.close()
+        else:
+            threading.Thread(target=self._relay, args=(name, process.stdout, log), daemon=True).start()
         return child
+
+    def log_of(self, name: str) -> Path:
+        """Where this child's lines are kept."""
+        return self.logs / f"{name}.log"
 
     def ended(self) -> Child | None:
         """A child that has ended by itself, if any has."""
@@ -112,9 +129,17 @@ class Group:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.process.pid, number)
 
-    def _relay(self, child: Child) -> None:
-        for line in child.process.stdout or ():
-            self.say(f"{child.name:<10}| {line.rstrip()}")
+    def _relay(self, name: str, lines: IO[str], log: IO[str]) -> None:
+        is_trouble = False
+        with log:
+            for line in lines:
+                log.write(line)
+                log.flush()
+                level = line.split(" ", 1)[0]
+                # What has no level of its own goes on with the line before it: a traceback, mostly.
+                is_trouble = level in _TROUBLE if level in _LEVELS else is_trouble
+                if self.says == "all" or (self.says == "trouble" and is_trouble):
+                    self.say(f"{name:<10}| {line.rstrip()}")
 
 
 def free_port() -> int:
@@ -209,16 +234,10 @@ def beat_argv(schedule: Path) -> list[str]:
     return [*_CELERY, "beat", "--loglevel", "WARNING", "--schedule", str(schedule)]
 
 
-def start_all(
-    group: Group, ports: Ports, broker: Broker, env: Mapping[str, str], *, simulator: list[str], logs: Path | None = None
-) -> None:
+def start_all(group: Group, ports: Ports, broker: Broker, env: Mapping[str, str], *, simulator: list[str]) -> None:
     """Migrate, then start everything and wait until it answers. Raises CannotStart, with the name of what did not come up."""
-
-    def log(name: str) -> Path | None:
-        return logs / f"{name}.log" if logs else None
-
     if broker.argv:
-        group.start("redis", list(broker.argv), env, log("redis"))
+        group.start("redis", list(broker.argv), env)
     for command in (["migrate", "--no-input", "-v", "0"], ["seed"]):
         done = subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=dict(env), capture_output=True, text=True, check=False)
         if done.returncode:
@@ -244,12 +263,11 @@ def start_all(
             *simulator,
         ],
         env,
-        log("simulator"),
     )
     schedule = Path(env["VAR_DIR"]) / "beat-schedule"
-    group.start("web", web_argv(ports.web), env, log("web"))
-    group.start("worker", worker_argv(), env, log("worker"))
-    group.start("beat", beat_argv(schedule), env, log("beat"))
+    group.start("web", web_argv(ports.web), env)
+    group.start("worker", worker_argv(), env)
+    group.start("beat", beat_argv(schedule), env)
     wait_for(group, "simulator", f"{ports.simulator_url}/control/ready")
     wait_for(group, "web", f"{ports.web_url}/healthz")
 
@@ -260,7 +278,7 @@ def wait_for(group: Group, name: str, url: str) -> None:
     while time.monotonic() < deadline:
         ended = group.ended()
         if ended is not None:
-            raise CannotStart(f"{ended.name} ended with code {ended.process.returncode}; its last lines say why.")
+            raise CannotStart(last_words(group, ended))
         try:
             if httpx.get(url, timeout=2).status_code < 500:
                 return
@@ -268,6 +286,15 @@ def wait_for(group: Group, name: str, url: str) -> None:
             pass
         time.sleep(0.2)
     raise CannotStart(f"{name} did not answer at {url} within {_READY_SECONDS:.0f} seconds.")
+
+
+def last_words(group: Group, child: Child) -> str:
+    """That a child has ended by itself, and the last that it said."""
+    time.sleep(0.2)  # its last lines may still be on their way into the log
+    with contextlib.suppress(OSError):
+        lines = group.log_of(child.name).read_text(encoding="utf-8").splitlines()[-20:]
+        return "\n".join((f"{child.name} ended with code {child.process.returncode}. It said last:", *lines))
+    return f"{child.name} ended with code {child.process.returncode} without a word."
 
 
 def move_to_office_hours(simulator_url: str, *, at_once: bool = False) -> datetime | None:

@@ -82,7 +82,7 @@ class Rig:
             **(settings or {}),
         }
         self._moving = threading.Lock()
-        self.group = supervisor.Group(lambda line: None)
+        self.group = supervisor.Group(lambda line: None, var_dir, says="nothing")
         self.offset_file = var_dir / "clock-offset"
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.web_port}", timeout=60, trust_env=False)
         self._move_clock()
@@ -97,11 +97,11 @@ class Rig:
             "worker": lambda: supervisor.worker_argv(),
             "beat": lambda: supervisor.beat_argv(self.var_dir / f"{name}-schedule"),
         }[kind]()
-        return self.group.start(name, argv, self.env | settings, self.log(name))
+        return self.group.start(name, argv, self.env | settings)
 
     def log(self, name: str) -> Path:
         """Where its lines go."""
-        return self.var_dir / f"{name}.log"
+        return self.group.log_of(name)
 
     def wait_ready(self) -> None:
         """Until web answers and a worker has done a sweep."""

@@ -44,7 +44,8 @@ class Command(BaseCommand):
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
 
-        group = supervisor.Group(say)
+        says: supervisor.Says = "all" if options["verbosity"] > 1 else "trouble"
+        group = supervisor.Group(say, var_dir / "logs", says)
         stopping = threading.Event()
 
         def stop(number: int, frame: FrameType | None) -> None:
@@ -59,6 +60,8 @@ class Command(BaseCommand):
             say(f"demo      | database: {_database()}")
             say(f"demo      | broker: {broker.said}")
             say(f"demo      | model: {settings.LLM_MODEL}{' (built in, offline)' if settings.LLM_MODEL.startswith('offline/') else ''}")
+            say(f"demo      | what each part says: {group.logs}/ (with -v 2 here too)")
+            say("demo      | preparing the database, starting simulator, web, worker and beat …")
             world = ["--customers", str(options["customers"]), "--state", str(var_dir / "simulator.sqlite3"), "--live"]
             supervisor.start_all(group, ports, broker, env, simulator=world)
             with supervisor.clock_following(ports.simulator_url, var_dir / "clock-offset"):
@@ -67,7 +70,7 @@ class Command(BaseCommand):
                 while not stopping.is_set():
                     ended = group.ended()
                     if ended is not None:
-                        raise CommandError(f"{ended.name} ended with code {ended.process.returncode}; everything is stopped.")
+                        raise CommandError(f"{supervisor.last_words(group, ended)}\nEverything is stopped.")
                     time.sleep(0.3)
         except supervisor.CannotStart as error:
             raise CommandError(str(error)) from error

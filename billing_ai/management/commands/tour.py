@@ -41,9 +41,9 @@ class Command(BaseCommand):
     def _run_whole(self) -> None:
         uses_sqlite = "sqlite" in settings.DATABASES["default"]["ENGINE"]
         var_dir = (Path(settings.VAR_DIR) / f"tour-{os.getpid()}").resolve()
-        (var_dir / "logs").mkdir(parents=True)
+        var_dir.mkdir(parents=True)
         ports = supervisor.Ports(supervisor.free_port(), supervisor.free_port(), supervisor.free_port(), supervisor.free_port())
-        group = supervisor.Group(self.stdout.write)
+        group = supervisor.Group(self.stdout.write, var_dir / "logs", says="nothing")
         # Ended from outside, it still ends what it started.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         began = time.monotonic()
@@ -58,7 +58,7 @@ class Command(BaseCommand):
                 env.pop("DATABASE_URL", None)
             self.stdout.write(f"database: {'SQLite' if uses_sqlite else 'PostgreSQL'}; broker: {broker.said}; model: {settings.LLM_MODEL}")
             world = ["--customers", "48", "--fresh-failures", "0"]
-            supervisor.start_all(group, ports, broker, env, simulator=world, logs=var_dir / "logs")
+            supervisor.start_all(group, ports, broker, env, simulator=world)
             with supervisor.clock_following(ports.simulator_url, var_dir / "clock-offset"):
                 hops = [sys.executable, "manage.py", "tour", "--hops", ports.simulator_url]
                 done = subprocess.run(hops, cwd=supervisor.ROOT, env={**env, "LOG_LEVEL": "ERROR"}, check=False)
