@@ -8,9 +8,9 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.views.decorators.http import require_GET
 
-from agents.platform.llm import offline
 from approvals import brand
 from approvals.admin.pages import ConsoleRequest, console_page, show
+from approvals.drafts import built_in
 from approvals.drafts.facts import Card, Customer, DraftFacts, Invoice
 from approvals.drafts.findings import RULES, DraftPolicy, DraftText
 from approvals.drafts.render import RenderedMessage, SlotDraft, render
@@ -54,7 +54,7 @@ def message(language: str, stage: str, tone: str, house: brand.Brand) -> tuple[R
         "reason_category": "insufficient_funds",
         "allowed_slots": tuple(slots_for(about)),
     }
-    words = offline.compose(case)
+    words = built_in.compose(case)
     shown = render(SlotDraft(words["subject"], words["body"]), about)
     found = verify(DraftText(shown.subject, shown.text), about, DraftPolicy(forbidden_words=house.forbidden_words))
     return shown, [f"{RULES[finding.rule]}: “{finding.found}”" for finding in found]
@@ -78,7 +78,7 @@ def preview(request: ConsoleRequest) -> HttpResponse:
     def chosen(key: str, known: tuple[str, ...]) -> str:
         return form[key] if form.get(key) in known else known[0]
 
-    known = tuple(sorted(offline.languages(), key=lambda code: (code != "en", code)))
+    known = tuple(sorted(built_in.languages(), key=lambda code: (code != "en", code)))
     language, stage, tone = chosen("language", known), chosen("stage", STAGES), chosen("tone", TONES)
     mail, findings = message(language, stage, tone, house)
     context = {

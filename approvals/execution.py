@@ -67,7 +67,10 @@ def carry_out(execution: Execution) -> None:
     action = ACTIONS[execution.action]
     try:
         look = action.look_again(proposal, revision)
-        checks = [*look.checks, *gate.judge(proposal, moment="execute", now=clock.now(), channel=revision.channel).checks]
+        checks = [
+            *look.checks,
+            *gate.judge(proposal, moment="execute", now=clock.now(), channel=revision.channel, origin=look.origin).checks,
+        ]
         execution.last_look = _looked(checks)
         stopped = next((check for check in checks if check.outcome == "deny"), None)
         if stopped is not None:

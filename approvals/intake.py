@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -16,7 +17,7 @@ from approvals.companions import hold_native_dunning
 from approvals.contract import CaseDraft, ProposalDraft, RunResult, Verdict
 from approvals.ledger_notes import of_case
 from approvals.models import Case, Decision, Proposal, Revision
-from approvals.policy import case_view, gate, limits, rules
+from approvals.policy import case_view, gate, limits, rules, words_origin
 from approvals.policy.reference import reference_cents
 from approvals.revisions import made
 from approvals.signals import proposals_entering
@@ -208,9 +209,16 @@ def _judge(
             view=view,
             in_force=in_force,
             used=used_today,
+            origin=_origin(draft, findings.get(draft.step, [])),
         )
         new.append(_judged(proposal, draft, result, verdict, findings.get(draft.step, []), opened))
     return new
+
+
+def _origin(draft: ProposalDraft, findings: Sequence[object]) -> words_origin.Origin | None:
+    if draft.words is None:
+        return None
+    return words_origin.of(draft.words, draft.payload, is_edited=False, has_findings=bool(findings), judge_model=settings.LLM_JUDGE_MODEL)
 
 
 def _proposal(case: Case, draft: ProposalDraft, result: RunResult, findings: list[dict[str, object]]) -> Proposal:

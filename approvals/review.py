@@ -21,7 +21,7 @@ from approvals.policy import case_view, gate, rules
 from approvals.policy.case_view import View
 from approvals.policy.rules import Rules
 from approvals.policy.subject import COLLECTS, ORDERED_BY_PERSON, of_proposal
-from approvals.revisions import draft_policy, read_words, render_and_verify
+from approvals.revisions import draft_policy, origin_of, read_words, render_and_verify
 from approvals.timeline import TimelineItem, answered, ask_helpdesk, timeline
 from audit import seal
 from audit.reads import note_personal_read
@@ -223,6 +223,7 @@ def _reviewed(proposal: Proposal, looked: _Looked) -> ReviewedProposal:
             in_force=looked.in_force,
             used={} if proposal.agent == ORDERED_BY_PERSON else looked.used.get(proposal.agent, {}),
             plans=looked.plans,
+            origin=origin_of(revision, words, has_findings=bool(findings)) if revision is not None else None,
         )
         checks = tuple(check.as_json() for check in verdict.checks)
         needed, several = verdict.role_needed, verdict.approvals_needed

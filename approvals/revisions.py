@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+
 from approvals import brand, case_facts
 from approvals.contract import Words
 from approvals.drafts.findings import DraftPolicy, DraftText, Finding
 from approvals.drafts.render import RenderedMessage, SlotDraft, SlotError, render
 from approvals.drafts.verify import verify
 from approvals.models import Policy, Proposal, Revision
+from approvals.policy import words_origin
 from audit import seal
 from billing_ai.kernel.ids import content_hash
 
@@ -79,6 +82,17 @@ def read_words(revision: Revision, opened: seal.Opened | None = None) -> Words |
         raise seal.KeptNoLonger(f"the words of revision {revision.pk} are kept no longer")
     text = json.loads(opened.unseal(sealed) if opened is not None else seal.unseal(revision.proposal.chargebee_customer_id, sealed))
     return Words(revision.channel, revision.language, revision.tone, text["subject"], text["body"])  # type: ignore[arg-type]  # stored channels
+
+
+def origin_of(revision: Revision, words: Words | None, *, has_findings: bool = False) -> words_origin.Origin:
+    """Whose words a revision holds, proved from `words` as they were read. `has_findings`: the verifier has found something since."""
+    return words_origin.of(
+        words,
+        revision.payload,
+        is_edited=revision.author_id is not None,
+        has_findings=has_findings or bool(revision.findings),
+        judge_model=settings.LLM_JUDGE_MODEL,
+    )
 
 
 def draft_policy(in_force: Rules | None = None) -> DraftPolicy:

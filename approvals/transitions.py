@@ -22,7 +22,7 @@ from approvals.ledger_notes import note_proposal
 from approvals.models import Decision, Execution, Proposal, Revision
 from approvals.people import Refused, Role, is_for_a_lead, role_of
 from approvals.policy import gate
-from approvals.revisions import new_revision, read_words, sealed_draft_findings
+from approvals.revisions import new_revision, origin_of, read_words, sealed_draft_findings
 from approvals.signals import redraft_wanted
 from audit.actor import Actor, person
 from audit.seal import Erased
@@ -80,8 +80,9 @@ def approve(
                 "stale_facts", "Nothing was approved: the invoice or the customer has changed since you opened this page. Look again."
             )
         _refuse_open_findings(revision)
-        _refuse_lost_retry(proposal, revision)
-        verdict = gate.judge(proposal, moment="approve", now=clock.now(), approver=user)
+        words = _readable(revision)
+        _refuse_lost_retry(proposal, words)
+        verdict = gate.judge(proposal, moment="approve", now=clock.now(), approver=user, origin=origin_of(revision, words))
         proposal.verdict = {"checks": [check.as_json() for check in verdict.checks]}
         proposal.role_needed, proposal.approvals_needed = verdict.role_needed, verdict.approvals_needed
         if verdict.blocking:
@@ -286,12 +287,16 @@ def _refuse_open_findings(revision: Revision) -> None:
         )
 
 
-def _refuse_lost_retry(proposal: Proposal, revision: Revision) -> None:
-    """A text that announces a charge may not be approved when none is planned any more; sending would stop it, but only after the fact."""
+def _readable(revision: Revision) -> Words | None:
+    """The words; None for an action without them, and when the customer was erased."""
     try:
-        words = read_words(revision)
+        return read_words(revision)
     except Erased:
-        return
+        return None
+
+
+def _refuse_lost_retry(proposal: Proposal, words: Words | None) -> None:
+    """A text that announces a charge may not be approved when none is planned any more; sending would stop it, but only after the fact."""
     if words is not None and "retry.date" in f"{words.subject} {words.body}" and planned_retry(proposal) is None:
         raise Refused(
             "retry_gone",

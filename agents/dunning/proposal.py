@@ -100,7 +100,7 @@ def _message(
             "send_message",
             step,
             due,
-            {"stage": decision.stage, "notes": list(answer.notes)},
+            {"stage": decision.stage, "notes": list(answer.notes), **answer.origin},
             words=answer.words,
             reasons=tuple(Reason("words", sentence) for sentence in answer.reasons),
             needs_person=needs_person or (answer.needs_person and answer.model != "template") or bool(answer.notes),

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from approvals.contract import Check
 from approvals.models import Execution, Proposal, Revision
+from approvals.policy.words_origin import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,11 @@ Settled = Done | Absent | StillGoing | CannotTell
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the second look saw: the checks it made, and the facts that an action needs, in memory only."""
+    """What the second look saw: the checks it made, and the facts that an action needs, in memory only, and whose words a message is in."""
 
     checks: tuple[Check, ...]
     live: Any = None
+    origin: Origin | None = None
 
     @property
     def stopped_by(self) -> Check | None:

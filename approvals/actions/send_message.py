@@ -16,7 +16,7 @@ from approvals.contract import Check
 from approvals.drafts.facts import DraftFacts
 from approvals.models import Execution, Proposal, Revision
 from approvals.policy import consent
-from approvals.revisions import read_words, render_and_verify
+from approvals.revisions import hash_of, origin_of, read_words, render_and_verify
 from audit.seal import Erased
 from billing_ai.integrations import ports, registry
 from billing_ai.integrations.chargebee import writes
@@ -56,13 +56,15 @@ class SendMessage:
             return Look((*checks, Check("look.erased", "deny", "The customer's words were erased.")))
         if words is None:
             return Look((*checks, Check("look.no_words", "deny", "There is no text to send.")))
+        if hash_of(revision.payload, words) != revision.content_hash:
+            return Look((*checks, Check("look.words_changed", "deny", "The stored text is not the one that was approved.")))
         _, findings = render_and_verify(words, live.draft)
         checks += [
             Check(f"draft.{finding.rule}", "deny", f"The text may not be sent: {finding.expected}")
             for finding in findings
             if finding.severity == "block"
         ]
-        return Look(tuple(checks), live)
+        return Look(tuple(checks), live, origin_of(revision, words, has_findings=bool(findings)))
 
     def freeze(self, proposal: Proposal, revision: Revision, look: Look, key: str) -> Request:
         """Make the customer's links, render with them, verify once more. Raises Terminal when the final text may not be sent."""

@@ -135,7 +135,7 @@ def new_limit(request: ConsoleRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def phase(request: ConsoleRequest, pk: int) -> HttpResponse:
     """How far the machine may go for a segment. `automate` is asked for by one lead and confirmed by another."""
-    row = Phase.objects.select_related("requested_by", "changed_by").filter(pk=pk).first()
+    row = Phase.objects.select_related("requested_by", "changed_by", "model_words_requested_by").filter(pk=pk).first()
     if row is None:
         raise Http404("There is no such segment.")
     form = request.POST
@@ -145,16 +145,23 @@ def phase(request: ConsoleRequest, pk: int) -> HttpResponse:
         "phases": words.PHASES,
         "back": reverse("admin:approvals_phase_changelist"),
         "may_confirm": row.requested_phase and row.requested_by_id != request.user.pk,
+        "may_confirm_model_words": row.model_words_requested_by_id != request.user.pk,
         "may_try": True,
     }
     if request.method == "POST" and form.get("step") == "try":
         context |= _tried(lambda: what_if.phase(row.agent, row.segment, now=clock.now()))
+    elif request.method == "POST" and form.get("step") == "try_model_words":
+        context |= _tried(lambda: what_if.phase(row.agent, row.segment, now=clock.now(), model_words=True))
     elif request.method == "POST":
 
         def change() -> object:
             reason = form.get("reason", "")
             if form.get("step") == "confirm":
                 return rollout.confirm_phase(row.agent, row.segment, request.user, reason=reason)
+            if form.get("step") == "confirm_model_words":
+                return rollout.confirm_model_words(row.agent, row.segment, request.user, reason=reason)
+            if form.get("step") in ("model_words", "only_built_in"):
+                return rollout.request_model_words(row.agent, row.segment, form["step"] == "model_words", request.user, reason=reason)
             return rollout.request_phase(row.agent, row.segment, form.get("phase", ""), request.user, reason=reason)
 
         subject = ("phase", f"{row.agent}:{row.segment}")

@@ -68,6 +68,7 @@ class PhaseAdmin(HistoryAdmin):
         "requested_phase",
         "requested_by",
         "sample_to_people_percent",
+        "shown_words",
         "changed_by",
         "change",
     )
@@ -78,6 +79,12 @@ class PhaseAdmin(HistoryAdmin):
     @display(description="Phase", label={"observe": "info", "assist": "warning", "automate": "success"})
     def shown_phase(self, phase: Phase) -> str:
         return phase.phase
+
+    @admin.display(description="Goes out by itself")
+    def shown_words(self, phase: Phase) -> str:
+        if phase.phase != Phase.AUTOMATE:
+            return "no message"
+        return "built-in texts and a model's words" if phase.model_words else "built-in texts"
 
     @admin.display(description="")
     def change(self, phase: Phase) -> SafeString:

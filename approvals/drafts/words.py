@@ -207,6 +207,12 @@ def supported_languages() -> frozenset[str]:
     return frozenset(path.stem for path in _FOLDER.glob("??.json"))
 
 
+def has_full_lists(language: str) -> bool:
+    """Whether the language's file also has the kinds of words that `CONSTRUCTIONS` pairs, and not only its phrases."""
+    found = lexicon(language)
+    return found is not None and bool(found.kinds)
+
+
 def _phrase(entry: str, is_spaced: bool) -> Phrase:
     return Phrase(entry, _literals(entry), re.compile(_bounded(to_regex(entry, is_spaced), is_spaced)))
 

@@ -47,6 +47,12 @@ class Phase(models.Model):
     sample_to_people_percent = models.PositiveSmallIntegerField(
         default=10, help_text="share of automated actions that a person sees all the same"
     )
+    model_words = models.BooleanField(
+        "a model's words go out by themselves", default=False, help_text="in automate only, by two leads; else only built-in texts do"
+    )
+    model_words_requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="waits for a second lead"
+    )
     requested_phase = models.CharField(max_length=10, blank=True, default="", help_text="waits for a second lead")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     changed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")

@@ -16,6 +16,7 @@ from approvals.policy.retry_ledger import charge_of
 from approvals.policy.retry_rules import check_retry
 from approvals.policy.rules import Rules
 from approvals.policy.subject import ORDERED_BY_PERSON, Moment, Subject
+from approvals.policy.words_origin import Origin
 from billing_ai.facts.models import Customer, Subscription
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ def judge(
     in_force: Rules | None = None,
     used: Mapping[str, int] | None = None,
     plans: tuple[str, ...] | None = None,
+    origin: Origin | None = None,
 ) -> Verdict:
     """All checks of one proposal, and who has to approve it.
 
     `view` (from `look`) saves reading the customer again for a second proposal of the same case, `in_force`, `used` (today, by the agent) and
-    `plans` the rest: with all four nothing is read. At `execute` look at the checks, not at
+    `plans` the rest: with all four nothing is read. `origin` says whose words a message is in; without it they are nobody's. At `execute` look at the checks, not at
     `Verdict.outcome`: a check that asks for a person is satisfied by the people who approved, and denies when they are too few by now.
     """
     asked = proposal if isinstance(proposal, Subject) else subject.of_proposal(proposal, moment=moment, channel=channel, approver=approver)
@@ -58,6 +60,7 @@ def judge(
     asked = replace(asked, tags=tuple(dict.fromkeys((*asked.tags, *view.tags))), country=asked.country or view.country)
     if used is None:
         used = limits.used_today(asked.agent, now) if asked.agent != ORDERED_BY_PERSON else {}
+    asked = replace(asked, origin=asked.origin if origin is None else origin)
     verdict = decide(asked, view, in_force, used, moment=moment, now=now)
     if moment == "approve" and approver is not None:
         verdict = replace(verdict, checks=(*verdict.checks, wrote_the_rules_today(approver, asked.agent, now)))

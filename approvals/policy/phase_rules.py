@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from approvals.contract import Check
+from approvals.policy import words_origin
 from approvals.policy.reference import KEY as RATES
 from approvals.policy.reference import in_reference_cents
 from approvals.policy.rules import PhaseRule, Rules
@@ -64,17 +65,25 @@ def phase_checks(subject: Subject, rules: Rules, moment: Moment) -> tuple[str, t
         # It was ordered with the end of a retry, and holding on would be the larger step, whatever the phase is by now.
         return ASSIST, (Check("rollout.phase", "allow", "Gives back what was held for a retry; that waits for nobody."),)
     row = phase_for(subject, rules)
+    phase, check = _of_row(subject, row, moment)
+    if not subject.writes:
+        return phase, (check,)
+    others_may_go = row is not None and row.phase == AUTOMATE and row.model_words
+    return phase, (check, words_origin.check(subject.origin, others_may_go=others_may_go))
+
+
+def _of_row(subject: Subject, row: PhaseRule | None, moment: Moment) -> tuple[str, Check]:
     if row is None or row.phase not in ORDER:
-        return ASSIST, (Check("rollout.phase", "person", "No phase is set for this agent and customer, so a person decides."),)
+        return ASSIST, Check("rollout.phase", "person", "No phase is set for this agent and customer, so a person decides.")
     if row.phase == OBSERVE:
         if moment == "propose":
-            return OBSERVE, (Check("rollout.phase", "allow", f"Only observed ({row.segment})."),)
-        return OBSERVE, (Check("rollout.phase", "deny", f"For {row.segment} this agent may only observe: nothing goes out."),)
+            return OBSERVE, Check("rollout.phase", "allow", f"Only observed ({row.segment}).")
+        return OBSERVE, Check("rollout.phase", "deny", f"For {row.segment} this agent may only observe: nothing goes out.")
     if row.phase == ASSIST:
-        return ASSIST, (Check("rollout.phase", "person", f"A person approves each of these ({row.segment})."),)
+        return ASSIST, Check("rollout.phase", "person", f"A person approves each of these ({row.segment}).")
     if is_sampled(subject, row.sample_percent):
-        return AUTOMATE, (Check("rollout.sample", "person", f"One of the {row.sample_percent} % that a person sees all the same."),)
-    return AUTOMATE, (Check("rollout.phase", "allow", f"May be done without a person within the limits ({row.segment})."),)
+        return AUTOMATE, Check("rollout.sample", "person", f"One of the {row.sample_percent} % that a person sees all the same.")
+    return AUTOMATE, Check("rollout.phase", "allow", f"May be done without a person within the limits ({row.segment}).")
 
 
 def _rates(rules: Rules) -> Mapping[str, Any]:

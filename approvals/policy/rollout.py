@@ -120,6 +120,7 @@ def change_segment(
         row.sample_to_people_percent = sample_percent if sample_percent is not None else row.sample_to_people_percent
         if before and widened and row.phase == AUTOMATE:
             row.phase, row.requested_phase, row.requested_by = Phase.ASSIST, "", None
+            _only_built_in(row)
         _sign(row, user, reason)
         row.save()
         _note("segment.changed", ("phase", f"{agent}:{segment}"), user, reason, before, _phase_values(row))
@@ -140,6 +141,8 @@ def request_phase(agent: str, segment: str, phase: str, user: User, *, reason: s
         else:
             row.phase, row.requested_phase, row.requested_by = phase, "", None
             kind = "phase.changed"
+            if phase != AUTOMATE:
+                _only_built_in(row)
         _sign(row, user, reason)
         row.save()
         _note(kind, ("phase", f"{agent}:{segment}"), user, reason, before, _phase_values(row))
@@ -151,19 +154,67 @@ def confirm_phase(agent: str, segment: str, user: User, *, reason: str) -> Phase
     _may_change_rules(user, reason)
     with transaction.atomic():
         row = _existing(agent, segment)
-        asked_by = row.requested_by
-        if row.requested_phase != AUTOMATE or asked_by is None:
-            raise Refused("nothing_requested", "Nobody has asked for this phase.")
-        if asked_by.pk == user.pk:
-            raise Refused("same_person", "You asked for it yourself; a second lead has to confirm.")
-        if not asked_by.is_active or not asked_by.has_perm("approvals.change_rules"):
-            raise Refused("requester_left", "The lead who asked for it is no lead any more. Ask anew.")
+        asked_by = _second_of(row.requested_by if row.requested_phase == AUTOMATE else None, user, "Nobody has asked for this phase.")
         before = _phase_values(row)
         row.phase, row.requested_phase, row.requested_by = AUTOMATE, "", None
         _sign(row, user, reason)
         row.save()
         _note("phase.changed", ("phase", f"{agent}:{segment}"), user, reason, before, {**_phase_values(row), "asked_by": asked_by.pk})
         return row
+
+
+def request_model_words(agent: str, segment: str, on: bool, user: User, *, reason: str) -> Phase:
+    """Whether a model's words may go out by themselves in an automated segment. Yes only notes the wish; no counts at once."""
+    _may_change_rules(user, reason)
+    with transaction.atomic():
+        row = _existing(agent, segment)
+        before = _phase_values(row)
+        if on and row.phase != AUTOMATE:
+            raise Refused("not_automated", "Only in an automated segment does anything go out by itself.")
+        if on and not row.model_words:
+            row.model_words_requested_by = user
+            kind = "model_words.requested"
+        elif not on:
+            _only_built_in(row)
+            kind = "model_words.changed"
+        else:
+            raise Refused("on_already", "A model's words go out by themselves here already.")
+        _sign(row, user, reason)
+        row.save()
+        _note(kind, ("phase", f"{agent}:{segment}"), user, reason, before, _phase_values(row))
+        return row
+
+
+def confirm_model_words(agent: str, segment: str, user: User, *, reason: str) -> Phase:
+    """The second lead's yes to a model's words. Never the one who asked for it, nor one who asks while no longer being a lead."""
+    _may_change_rules(user, reason)
+    with transaction.atomic():
+        row = _existing(agent, segment)
+        asked_by = _second_of(row.model_words_requested_by, user, "Nobody has asked for a model's words.")
+        if row.phase != AUTOMATE:
+            raise Refused("not_automated", "Only in an automated segment does anything go out by itself.")
+        before = _phase_values(row)
+        row.model_words, row.model_words_requested_by = True, None
+        _sign(row, user, reason)
+        row.save()
+        _note("model_words.changed", ("phase", f"{agent}:{segment}"), user, reason, before, {**_phase_values(row), "asked_by": asked_by.pk})
+        return row
+
+
+def _only_built_in(row: Phase) -> None:
+    """Back to built-in texts: two leads agreed on a model's words for that segment while it was automated, and for nothing else."""
+    row.model_words, row.model_words_requested_by = False, None
+
+
+def _second_of(asked_by: User | None, user: User, nobody: str) -> User:
+    """Who asked, when `user` may be the second lead to say yes."""
+    if asked_by is None:
+        raise Refused("nothing_requested", nobody)
+    if asked_by.pk == user.pk:
+        raise Refused("same_person", "You asked for it yourself; a second lead has to confirm.")
+    if not asked_by.is_active or not asked_by.has_perm("approvals.change_rules"):
+        raise Refused("requester_left", "The lead who asked for it is no lead any more. Ask anew.")
+    return asked_by
 
 
 def set_kill_switch(scope: str, on: bool, user: User, *, reason: str) -> KillSwitch:
@@ -223,6 +274,8 @@ def _phase_values(row: Phase) -> dict[str, Any]:
         "match": row.match,
         "rank": row.rank,
         "sample_percent": row.sample_to_people_percent,
+        "model_words": row.model_words,
+        "model_words_requested": row.model_words_requested_by_id is not None,
     }
 
 

@@ -47,6 +47,8 @@ class PhaseRule:
     phase: str
     sample_percent: int
     rank: int = 100
+    model_words: bool = False
+    """Two leads let a model's words go out by themselves here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _read(today: date) -> Rules:
     policies = {row.key: _in_force(row, today) for row in Policy.objects.all()}
     limits = {(row.agent, row.key): row.value for row in Limit.objects.all()}
     phases = tuple(
-        PhaseRule(row.agent, row.segment, row.match, row.phase, row.sample_to_people_percent, row.rank)
+        PhaseRule(row.agent, row.segment, row.match, row.phase, row.sample_to_people_percent, row.rank, row.model_words)
         for row in Phase.objects.order_by("agent", "rank", "segment")
     )
     return Rules({key: rule for key, rule in policies.items() if rule is not None}, limits, phases)

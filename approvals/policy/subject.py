@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from approvals.policy.words_origin import Origin
 from billing_ai.kernel.money import Money
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Moment = Literal["propose", "approve", "execute"]
 COLLECTS = frozenset({"collect_payment"})
 CONTACTS = frozenset({"send_message", "call_task"})
+WRITES = frozenset({"send_message"})
 ORDERED_BY_PERSON = "person"
 """The agent's name on what a colleague ordered by hand: phases and the limits of automation are not about it."""
 _OFFERS = ("promotion", "offer", "discount", "plan_offer")
@@ -48,6 +50,8 @@ class Subject:
     approver_id: int | None = None
     approvals_by_people: int = 0
     has_disabled_approver: bool = False
+    origin: Origin | None = None
+    """Whose words the customer would read; None also where nobody has looked."""
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -59,6 +63,11 @@ class Subject:
     def contacts(self) -> bool:
         """Does the customer hear from us by it?"""
         return bool(self.channel) or self.action in CONTACTS
+
+    @property
+    def writes(self) -> bool:
+        """Does the customer read words that were drafted for this case?"""
+        return self.action in WRITES
 
     @property
     def lets_go(self) -> bool:

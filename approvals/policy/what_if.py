@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from approvals.models import CollectionAttempt, Contact, Proposal
-from approvals.policy import rule_values, rules
+from approvals.policy import rule_values, rules, words_origin
 from approvals.policy.case_view import LOOK_BACK, attempt_of
 from approvals.policy.contact_rules import NOT_COUNTED, ContactFacts, Question, Said, may_contact
 from approvals.policy.limits import AMOUNT_PER_ACTION, SECOND_PAIR_OF_EYES, SPECIALIST, Counts, weigh
@@ -72,13 +72,13 @@ def limit(agent: str, key: str, value: int, *, now: datetime, days: int = 30) ->
     return _sum_up("proposals", _amounts(before, after, now, days, agent), days, held="needed another approval")
 
 
-def phase(agent: str, segment: str, *, now: datetime, days: int = 30) -> WhatIf:
-    """How many past proposals of a segment would have gone out without a person, had it been automated."""
+def phase(agent: str, segment: str, *, now: datetime, days: int = 30, model_words: bool | None = None) -> WhatIf:
+    """How many past proposals of a segment would have gone out without a person, had it been automated; `model_words` as it is, or tried."""
     before = rules.current(now)
     row = next((one for one in before.phases if (one.agent, one.segment) == (agent, segment)), None)
     if row is None:
         raise ValueError(f"there is no segment {segment} of {agent}")
-    return _automated(before, row, now, days)
+    return _automated(before, row if model_words is None else replace(row, model_words=model_words), now, days)
 
 
 def segment(agent: str, name: str, match: Mapping[str, Any], *, rank: int, sample_percent: int, now: datetime, days: int = 30) -> WhatIf:
@@ -90,19 +90,25 @@ def segment(agent: str, name: str, match: Mapping[str, Any], *, rank: int, sampl
 
 
 def _automated(in_force: Rules, row: PhaseRule, now: datetime, days: int) -> WhatIf:
-    total, alone, examples = 0, 0, []
+    total, alone, worded, examples = 0, 0, 0, []
     for proposal, subject in _proposals(now, days, row.agent, with_plans=wants_plans(in_force, row.agent)):
         fitting = phase_for(subject, in_force)
         if fitting is None or fitting.segment != row.segment:
             continue
         total += 1
-        asks = [check for check in proposal.verdict.get("checks", ()) if check["outcome"] in ("deny", "person")]
-        if all(check["rule"].startswith("rollout.") for check in asks) and not is_sampled(subject, row.sample_percent):
-            alone += 1
-            examples.append(str(proposal.pk))
+        checks = {check["rule"]: check for check in proposal.verdict.get("checks", ())}
+        asks = [rule for rule, check in checks.items() if check["outcome"] in ("deny", "person") and rule != words_origin.RULE]
+        if not all(rule.startswith("rollout.") for rule in asks) or is_sampled(subject, row.sample_percent):
+            continue
+        # One from before there was the rule tells nothing of its words, so it is none that would have gone.
+        if subject.writes and not words_origin.would_go(checks.get(words_origin.RULE, {}), others_may_go=row.model_words):
+            worded += 1
+            continue
+        alone += 1
+        examples.append(str(proposal.pk))
     sentence = (
         f"{alone} of the last {days} days' {total} proposals of this segment would have gone out without a person under “{AUTOMATE}”."
-    )
+    ) + (f" {worded} more would have waited for a person only because of who wrote their words." if worded else "")
     return WhatIf("proposals", total, 0, alone, tuple(examples[:_MOST_EXAMPLES]), sentence)
 
 

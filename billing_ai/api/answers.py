@@ -86,6 +86,7 @@ def proposals(rows: Sequence[Proposal], *, with_words: bool) -> list[dict[str, A
             "facts_hash": hashes[row.chargebee_invoice_id, row.chargebee_customer_id],
             "words": _words(row, keys.get(row.chargebee_customer_id)) if with_words else None,
             "reasons": scores.reasons(row.reasons),
+            "checks": [{name: check[name] for name in ("rule", "outcome", "sentence")} for check in row.verdict.get("checks", ())],
             "decisions": [
                 {
                     "kind": one.kind,

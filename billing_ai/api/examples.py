@@ -44,7 +44,9 @@ _CUSTOMER: dict[str, Any] = {
 _PROPOSAL: dict[str, Any] = {
     "id": _ID2, "case_id": _ID, "customer_id": "AzZlw4SxHs1", "invoice_id": "INV-1042", "agent": "dunning", "action": "send_message", "step": "message:1",
     "status": "waiting", "amount_minor": 0, "currency": "EUR", "role_needed": "specialist", "approvals_needed": 1, "content_hash": _HASH,
-    "facts_hash": _HASH2, "words": None, "reasons": [], "decisions": [], "execution": None, "created_at": _AT, "expires_at": "2026-11-27T09:00:00Z",
+    "facts_hash": _HASH2, "words": None, "reasons": [],
+    "checks": [{"rule": "words.origin", "outcome": "person", "sentence": "These words are no built-in text, so a person reads them before they go out."}],
+    "decisions": [], "execution": None, "created_at": _AT, "expires_at": "2026-11-27T09:00:00Z",
     "finished_at": None,
 }  # fmt: skip
 _APPROVED: dict[str, Any] = {

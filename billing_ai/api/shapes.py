@@ -161,6 +161,14 @@ class WordsOut(_Base):
     body = serializers.CharField(allow_blank=True)
 
 
+class CheckOut(_Base):
+    """What one rule said when the proposal was last judged: allow, person, wait or deny."""
+
+    rule = serializers.CharField(help_text="`words.origin` says whose words a message is in")
+    outcome = serializers.CharField()
+    sentence = serializers.CharField()
+
+
 class ProposalOut(_Base):
     """One thing that would be done outside. `content_hash` and `facts_hash` are what an approval has to carry."""
 
@@ -182,6 +190,7 @@ class ProposalOut(_Base):
         allow_null=True, help_text="null: an action without words, words that were erased, or a token without the scope words:read"
     )
     reasons = ReasonOut(many=True)
+    checks = CheckOut(many=True)
     decisions = DecisionOut(many=True)
     execution = ExecutionOut(allow_null=True)
     created_at = Moment()

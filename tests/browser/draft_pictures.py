@@ -19,7 +19,7 @@ django.setup()
 
 from playwright.sync_api import sync_playwright  # noqa: E402 - the models behind the writer need Django first
 
-from agents.platform.llm import offline  # noqa: E402
+from approvals.drafts import built_in  # noqa: E402
 from approvals.drafts.facts import DraftFacts  # noqa: E402
 from approvals.drafts.findings import DraftText  # noqa: E402
 from approvals.drafts.locales import is_right_to_left  # noqa: E402
@@ -77,7 +77,7 @@ _PHONE = (
 def written(shown: Shown) -> tuple[RenderedMessage, DraftFacts]:
     """The message and the facts it was rendered with. Raises RuntimeError, with the rules, when the verifier finds anything in it."""
     about = facts(shown.locale, several=shown.several, channel=shown.channel)
-    answer = offline.compose(
+    answer = built_in.compose(
         case(about, category=shown.category, stage=shown.stage, tone=shown.tone, channel=shown.channel, value=shown.value)
     )
     message = render(SlotDraft(answer["subject"], answer["body"], answer["channel"]), about)

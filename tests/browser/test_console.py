@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from agents.platform.llm import offline
 from approvals.contract import Words
+from approvals.drafts import built_in
 from approvals.models import Case, Contact, Execution, KillSwitch, Outcome, Proposal, Suppression
 from approvals.policy import rollout
 from billing_ai.kernel import clock
@@ -33,7 +33,7 @@ def lena(rules: None) -> Any:
 
 
 def _german() -> Words:
-    said = offline.compose(
+    said = built_in.compose(
         {
             "language": "de", "channel": "email", "tone": "warm", "stage": "first_notice", "reason_category": "insufficient_funds",
             "allowed_slots": ("customer.first_name", "invoice.amount_due", "invoice.number", "invoice.due_date", "links.pay", "support.email"),

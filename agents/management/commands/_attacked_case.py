@@ -25,6 +25,7 @@ from approvals.drafts.facts import LineItem
 from approvals.drafts.render import SlotDraft, render
 from approvals.drafts.untrusted import presentable_name
 from approvals.models import Case, Proposal
+from approvals.policy import words_origin
 from billing_ai.facts import models as facts
 from billing_ai.integrations.chargebee import resources
 from billing_ai.kernel import clock
@@ -253,7 +254,8 @@ def _effect(proposal: Proposal) -> str:
     payload = {
         key: value
         for key, value in (proposal.current.payload if proposal.current else {}).items()
-        if key != "notes" or proposal.action != "send_message"
+        # What the words were composed for is of the words: a name that is not shown is one slot fewer.
+        if key not in ("notes", words_origin.KEY) or proposal.action != "send_message"
     }
     channel = proposal.current.channel if proposal.current else ""
     return json.dumps(

@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from agents.platform.llm import offline
 from agents.platform.llm.requests import DraftRequest, Judgement
 from approvals.contract import Words
-from approvals.drafts import slots
+from approvals.drafts import built_in, slots
 from approvals.drafts.untrusted import clean
 
 MAX_ANSWER_CHARACTERS = 24_000
@@ -129,7 +128,7 @@ def echoes_customer(subject: str, body: str, request: DraftRequest) -> bool:
     if not suspects:
         return False
     written = "\n".join(part.text for template in (subject, body) for part in slots.parse(template) if isinstance(part, slots.Words))
-    ours = _words(request.prompt.system) | _words(offline.vocabulary(request.language)) | _words(request.instruction)
+    ours = _words(request.prompt.system) | _words(built_in.vocabulary(request.language)) | _words(request.instruction)
     return bool((_words(written) & _words("\n".join(suspects))) - ours)
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.conf import settings
 from pydantic import BaseModel
 
-from agents.platform.llm import offline, provider
+from agents.platform.llm import provider
 from agents.platform.llm.answers import DraftSchema, JudgeSchema, json_schema, read_draft, read_json, read_judgement
 from agents.platform.llm.calls import Asker, AttemptFailed, attempt
 from agents.platform.llm.provider import preload
@@ -24,7 +24,9 @@ from agents.platform.llm.requests import DraftAnswer, DraftRequest, Judgement
 from agents.platform.prompts import Prompt, PromptValue
 from approvals import brand
 from approvals.contract import Words
+from approvals.drafts import built_in
 from approvals.drafts.untrusted import as_data, clean
+from approvals.policy import words_origin
 
 __all__ = ["DraftAnswer", "DraftRequest", "JsonAnswer", "Judgement", "complete_json", "judge", "preload", "template_draft", "write_draft"]
 
@@ -144,16 +146,14 @@ def write_draft(request: DraftRequest) -> DraftAnswer:
     if judgement.says in ("person", "block"):
         notes.append(f"Second model ({settings.LLM_JUDGE_MODEL}): {judgement.sentence}")
     if judgement.says == "block":
-        template = template_draft(request, notes)
-        return DraftAnswer(
-            template.words, template.model, "template", template.prompt_hash, template.reasons, template.notes, judge="block"
-        )
-    return DraftAnswer(words, model, "model", request.prompt.content_hash, reasons, tuple(notes), judge=judgement.says)
+        return replace(template_draft(request, notes), judge="block")
+    origin = words_origin.kept(_about(request), words, settings.LLM_JUDGE_MODEL, judgement.says)
+    return DraftAnswer(words, model, "model", request.prompt.content_hash, reasons, tuple(notes), judge=judgement.says, origin=origin)
 
 
-def template_draft(request: DraftRequest, notes: Sequence[str] = ()) -> DraftAnswer:
-    """The built-in text, when no model could serve or a model's draft was refused. `notes` say which; they come first in the answer's."""
-    case: dict[str, Any] = {
+def _about(request: DraftRequest) -> dict[str, Any]:
+    """What a message is composed for, whoever composes it."""
+    return {
         **request.variables,
         "language": request.language,
         "channel": request.channel,
@@ -162,17 +162,23 @@ def template_draft(request: DraftRequest, notes: Sequence[str] = ()) -> DraftAns
         "reason_category": request.reason_category,
         "allowed_slots": request.allowed_slots,
     }
+
+
+def template_draft(request: DraftRequest, notes: Sequence[str] = ()) -> DraftAnswer:
+    """The built-in text, when no model could serve or a model's draft was refused. `notes` say which; they come first in the answer's."""
+    case = _about(request)
     try:
-        text = offline.compose(case)
+        text = built_in.compose(case)
         notes = [*notes, "The built-in template is used."]
-    except offline.NoTemplate:
-        text = offline.compose({**case, "language": "en"})
+    except built_in.NoTemplate:
+        text = built_in.compose({**case, "language": "en"})
         notes = [
             *notes,
             f"The built-in template is used. There is none in {request.language}, so it is in English: a person has to translate it.",
         ]
     words = Words(channel=request.channel, language=text["language"], tone=text["tone"], subject=text["subject"], body=text["body"])
-    return DraftAnswer(words, "template", "template", request.prompt.content_hash, tuple(text["reasons"]), tuple(notes))
+    origin = words_origin.kept(case, words, "", "none")
+    return DraftAnswer(words, "template", "template", request.prompt.content_hash, tuple(text["reasons"]), tuple(notes), origin=origin)
 
 
 _JUDGE_ORDERS = (

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 from django.conf import settings
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from agents.platform.llm import gateway, offline, provider
+from agents.platform.llm import gateway, provider
 from agents.platform.prompts import Prompt, parse
 from approvals.contract import Words
-from approvals.drafts import slots
+from approvals.drafts import built_in, slots
 
 _FILE = Path(__file__).with_name("gloss.v1.md")
 _MOST_LINES = 80
@@ -100,16 +100,16 @@ def _known(line: str, book: dict[str, str]) -> str | None:
 def phrase_book(language: str) -> dict[str, str]:
     """The built-in texts of a language, each with what stands in its place in English. Empty for a language without texts."""
     tag = language.replace("_", "-")
-    words = offline.languages().get(tag.split("-")[0].lower())
+    words = built_in.languages().get(tag.split("-")[0].lower())
     if words is None:
         return {}
-    english = dict(_leaves(offline.languages()["en"]))
+    english = dict(_leaves(built_in.languages()["en"]))
     book: dict[str, str] = {}
     for place, text in _leaves(words):
         if place in english:
             # One courtesy may stand for several in English: the first, warmest one will do.
             book.setdefault(text, english[place])
-            book.setdefault(offline.regional(text, words, tag), english[place])
+            book.setdefault(built_in.regional(text, words, tag), english[place])
     return book
 
 

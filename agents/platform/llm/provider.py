@@ -20,6 +20,7 @@ from django.conf import settings
 
 from agents.platform.llm import offline, scripted
 from agents.platform.llm.transport import AnswerTooLong, CappedTransport
+from approvals.drafts import built_in
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def preload() -> None:
     litellm = loaded()
     litellm.completion  # noqa: B018 - the attribute is lazy; touching it loads the code behind it
     litellm.get_llm_provider(settings.LLM_MODEL)
-    offline.languages()
+    built_in.languages()
     gc.collect()
     gc.freeze()
 

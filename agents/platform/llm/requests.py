@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from agents.platform.prompts import Prompt, PromptValue
@@ -53,6 +53,8 @@ class DraftAnswer:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     judge: JudgeSays = "none"
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """For the proposal's payload: what the words were composed for and what the judge said of exactly these (`approvals.policy.words_origin`)."""
 
     @property
     def needs_person(self) -> bool:

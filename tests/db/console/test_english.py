@@ -6,14 +6,14 @@ from typing import Any
 
 from django.db import connection
 
-from agents.platform.llm import offline
 from approvals.contract import Words
+from approvals.drafts import built_in
 from audit.models import PersonalDataRead
 from tests import factories
 
 
 def _german() -> Words:
-    said = offline.compose(
+    said = built_in.compose(
         {
             "language": "de", "channel": "email", "tone": "warm", "stage": "first_notice", "reason_category": "insufficient_funds",
             "allowed_slots": ("customer.first_name", "invoice.amount_due", "invoice.number", "invoice.due_date", "links.pay", "support.email"),

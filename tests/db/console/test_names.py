@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agents.platform.llm import offline
 from approvals.contract import Words
+from approvals.drafts import built_in
 from approvals.drafts.render import RenderedMessage
 from approvals.drafts.untrusted import presentable_name
 from approvals.models import Case, Suppression
@@ -97,7 +97,7 @@ def test_a_message_has_the_name_as_words_or_not_at_all(chargebee: Any, as_user: 
 def test_the_writer_does_without_a_name_that_is_none(chargebee: Any, as_user: Any, channel: str, kind: str) -> None:
     """With the slots that this customer has, the built-in writer writes something that can be sent, and nothing of the name is in it."""
     slots: tuple[str, ...] = ("invoice.amount_due", "invoice.number", "invoice.due_date", "links.pay", "support.email", "vendor.name")
-    said = offline.compose(
+    said = built_in.compose(
         {
             "language": "en", "channel": channel, "tone": "warm", "stage": "first_notice", "reason_category": "insufficient_funds",
             "allowed_slots": (*slots, "customer.first_name") if kind in GREETED else slots,

@@ -81,7 +81,8 @@ def test_a_segment_by_plan_and_tag_is_tried_made_and_widened(lead: Any) -> None:
             pk=f"sub_{case.pk}", chargebee_customer_id=case.chargebee_customer_id, status="active", item_price_ids=[plan],
             currency="EUR", fetched_at=clock.now(),
         )  # fmt: skip
-        fine = {"checks": [{"rule": "rollout.phase", "outcome": "person"}]}
+        built_in = {"rule": "words.origin", "outcome": "allow", "data": {"built_in": True, "lacks": []}}
+        fine = {"checks": [{"rule": "rollout.phase", "outcome": "person"}, built_in]}
         case.proposals.update(verdict=fine)
     Customer.objects.filter(pk=inside.chargebee_customer_id).update(tags=["pilot"])
     form = {"agent": "dunning", "segment": "pilot", "plan": "pro-monthly, pro-yearly", "tag": "pilot", "rank": "10", "sample_percent": "0"}
@@ -190,3 +191,29 @@ def test_a_list_with_an_unknown_state_is_not_guessed_at_and_none_of_it_counts(le
 def test_what_if_knows_the_amounts_it_can_try() -> None:
     with pytest.raises(ValueError, match="cannot be tried on past proposals"):
         what_if.limit("dunning", "daily_count", 1, now=clock.now())
+
+
+def test_a_models_words_are_asked_for_by_one_lead_and_confirmed_by_another(lead: Any, client: Any) -> None:
+    # given an automated segment, and one past message that a second model has passed
+    row = Phase.objects.get(agent="dunning", segment="everyone")
+    row.phase, row.sample_to_people_percent = "automate", 0
+    row.save()
+    passed = {"rule": "words.origin", "outcome": "person", "data": {"built_in": False, "lacks": []}}
+    factories.case().proposals.update(verdict={"checks": [passed]})
+    where = f"/console/rule/phase/{row.pk}/"
+    # when it is tried, then asked for
+    page = lead.post(where, {"step": "try_model_words"}).content.decode()
+    assert "1 of the last 30 days&#x27; 1 proposals of this segment would have gone out without a person" in page
+    assert "Messages that go out by themselves</dt><dd>only the built-in texts" in page
+    assert lead.post(where, {"step": "model_words", "reason": "Four months without a fault."}).status_code == 302
+    # then the one who asked cannot confirm it, by button or by hand
+    assert "Confirm as the second lead" not in lead.get(where).content.decode()
+    lead.post(where, {"step": "confirm_model_words", "reason": "Me again."})
+    row.refresh_from_db()
+    assert row.model_words is False
+    # and a second lead can
+    client.force_login(factories.user("lead", "ruth"))
+    assert "Confirm as the second lead" in client.get(where).content.decode()
+    assert client.post(where, {"step": "confirm_model_words", "reason": "I have read fifty."}).status_code == 302
+    row.refresh_from_db()
+    assert row.model_words is True

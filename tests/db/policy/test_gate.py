@@ -10,6 +10,7 @@ import pytest
 from approvals.contract import Verdict
 from approvals.models import Contact, KillSwitch, Limit, Phase, Policy, Proposal, Suppression
 from approvals.policy import gate
+from approvals.policy.words_origin import Origin
 from tests.db.policy.conftest import make_case, make_customer, make_lead, make_proposal
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +33,6 @@ def retry() -> Proposal:
 
 
 def automate(sample: int = 0) -> None:
-    Phase.objects.get(agent="dunning", segment="everyone")
     row = Phase.objects.get(agent="dunning", segment="everyone")
     row.phase, row.sample_to_people_percent = Phase.AUTOMATE, sample
     row.save()
@@ -45,12 +45,27 @@ def test_a_message_waits_for_a_person_while_the_phase_is_assist(message: Proposa
     assert verdict.blocking == ()
 
 
-def test_a_message_goes_by_itself_when_the_phase_allows_it(message: Proposal, now: datetime) -> None:
+def test_a_built_in_message_goes_by_itself_when_the_phase_allows_it(message: Proposal, now: datetime) -> None:
     automate()
 
-    verdict = gate.judge(message, moment="propose", now=now)
+    verdict = gate.judge(message, moment="propose", now=now, origin=Origin(built_in="Built-in text."))
 
     assert (verdict.outcome, verdict.phase) == ("approved", "automate")
+
+
+def test_other_words_go_by_themselves_only_where_two_leads_have_said_so(message: Proposal, now: datetime) -> None:
+    automate()
+    models = Origin()
+
+    assert gate.judge(message, moment="propose", now=now, origin=models).outcome == "person"
+    assert gate.judge(message, moment="propose", now=now).outcome == "person"
+
+    row = Phase.objects.get(agent="dunning", segment="everyone")
+    row.model_words = True
+    row.save()
+    assert gate.judge(message, moment="propose", now=now, origin=models).outcome == "approved"
+    assert gate.judge(message, moment="propose", now=now, origin=Origin(lacks=("a person has edited it",))).outcome == "person"
+    assert gate.judge(message, moment="propose", now=now).outcome == "person"
 
 
 def test_a_sample_of_everything_goes_to_a_person(message: Proposal, now: datetime) -> None:

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from approvals.models import CollectionAttempt, Consent, Contact, DailyUse, Limit, Policy
-from approvals.policy import consent, contact, limits, what_if
+from approvals.models import CollectionAttempt, Consent, Contact, DailyUse, Limit, Phase, Policy
+from approvals.policy import consent, contact, limits, rules, what_if
 from approvals.policy.defaults import LIMITS, POLICIES, install_defaults
 from audit.models import Entry
 from tests.db.policy.conftest import NOW, make_case, make_customer, make_execution, make_lead, make_proposal
@@ -176,8 +176,6 @@ def test_how_many_would_have_gone_out_alone() -> None:
     denied = {"checks": [{"rule": "contact.suppressed", "outcome": "deny"}]}
     for number, verdict in enumerate((fine, large, denied)):
         make_proposal(make_case(invoice_id=f"inv_{number}"), verdict=verdict, created_at=NOW - timedelta(days=1))
-    from approvals.models import Phase
-
     row = Phase.objects.get(agent="dunning", segment="everyone")
     row.sample_to_people_percent = 0
     row.save()
@@ -185,6 +183,36 @@ def test_how_many_would_have_gone_out_alone() -> None:
     found = what_if.phase("dunning", "everyone", now=NOW)
 
     assert (found.total, found.let_through) == (3, 1)
+
+
+def test_a_message_goes_out_alone_in_the_past_only_by_its_words() -> None:
+    make_customer()
+    asked = {"rule": "rollout.phase", "outcome": "person"}
+    written = {
+        "built in": {"rule": "words.origin", "outcome": "allow", "data": {"built_in": True, "lacks": []}},
+        "passed": {"rule": "words.origin", "outcome": "person", "data": {"built_in": False, "lacks": []}},
+        "found": {
+            "rule": "words.origin",
+            "outcome": "person",
+            "data": {"built_in": False, "lacks": ["the verifier found something in it"]},
+        },
+    }
+    for number, checks in enumerate([[asked, written["built in"]], [asked, written["passed"]], [asked, written["found"]], [asked]]):
+        case = make_case(invoice_id=f"inv_{number}")
+        make_proposal(
+            case, "send_message", step="message:1", channel="email", verdict={"checks": checks}, created_at=NOW - timedelta(days=1)
+        )
+    Phase.objects.filter(agent="dunning", segment="everyone").update(sample_to_people_percent=0)
+    rules.forget()
+
+    only_built_in, with_a_models = (
+        what_if.phase("dunning", "everyone", now=NOW),
+        what_if.phase("dunning", "everyone", now=NOW, model_words=True),
+    )
+
+    assert (only_built_in.total, only_built_in.let_through, with_a_models.let_through) == (4, 1, 2)
+    assert only_built_in.sentence.endswith("3 more would have waited for a person only because of who wrote their words.")
+    assert with_a_models.sentence.endswith("2 more would have waited for a person only because of who wrote their words.")
 
 
 @pytest.mark.parametrize(("key", "params"), [("contact.quiet_hours", {"start": "x"}), ("draft.brand", {})])

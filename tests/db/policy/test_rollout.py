@@ -36,6 +36,7 @@ CHANGES: list[Callable[[User, str], Any]] = [
     lambda user, reason: rollout.change_limit("dunning", "daily_count", 5, user, reason=reason),
     lambda user, reason: rollout.change_segment("dunning", "pilot", user, reason=reason, match={"tag": ["pilot"]}),
     lambda user, reason: rollout.request_phase("dunning", "everyone", "observe", user, reason=reason),
+    lambda user, reason: rollout.request_model_words("dunning", "everyone", False, user, reason=reason),
     lambda user, reason: rollout.set_kill_switch("all", True, user, reason=reason),
 ]
 
@@ -119,6 +120,80 @@ def test_widening_an_automated_segment_puts_it_back_to_assist(lead: User) -> Non
     rollout.change_segment("dunning", "pilot", lead, reason="everyone in Germany too", match={"country": ["DE"]})
     row.refresh_from_db()
     assert row.phase == "assist"
+
+
+def automated(**columns: Any) -> Phase:
+    row = Phase.objects.get(agent="dunning", segment="everyone")
+    row.phase = "automate"
+    for name, value in columns.items():
+        setattr(row, name, value)
+    row.save()
+    return row
+
+
+def test_a_models_words_need_a_second_lead_and_never_the_same(lead: User) -> None:
+    second, row = make_lead("second"), automated()
+    assert row.model_words is False
+    rollout.request_model_words("dunning", "everyone", True, lead, reason="four months without a fault")
+    row.refresh_from_db()
+    assert (row.model_words, row.model_words_requested_by) == (False, lead)
+
+    with pytest.raises(Refused) as refused:
+        rollout.confirm_model_words("dunning", "everyone", lead, reason="me again")
+    assert refused.value.code == "same_person"
+    row.refresh_from_db()
+    assert row.model_words is False
+
+    rollout.confirm_model_words("dunning", "everyone", second, reason="I have read fifty of them")
+    row.refresh_from_db()
+    assert (row.model_words, row.model_words_requested_by) == (True, None)
+    entry = Entry.objects.order_by("-pk").first()
+    assert entry is not None
+    assert (entry.kind, entry.data["after"]["asked_by"], entry.data["before"]["model_words"]) == ("model_words.changed", lead.pk, False)
+
+
+@pytest.mark.parametrize("wish", ["nobody's", "of one who left", "in assist"])
+def test_a_wish_for_a_models_words_that_does_not_count(lead: User, wish: str) -> None:
+    second, row = make_lead("second"), automated(model_words_requested_by=None if wish == "nobody's" else lead)
+    if wish == "of one who left":
+        lead.is_active = False
+        lead.save()
+    if wish == "in assist":
+        row.phase = "assist"
+        row.save()
+
+    with pytest.raises(Refused) as refused:
+        rollout.confirm_model_words("dunning", "everyone", second, reason="fine")
+
+    assert refused.value.code == {"nobody's": "nothing_requested", "of one who left": "requester_left", "in assist": "not_automated"}[wish]
+    row.refresh_from_db()
+    assert row.model_words is False
+
+
+def test_in_assist_nobody_can_ask_for_a_models_words(lead: User) -> None:
+    with pytest.raises(Refused) as refused:
+        rollout.request_model_words("dunning", "everyone", True, lead, reason="soon")
+
+    assert refused.value.code == "not_automated"
+
+
+@pytest.mark.parametrize("way", ["switched off", "phase lowered", "segment widened"])
+def test_a_models_words_stop_at_once_and_do_not_come_back_with_the_phase(lead: User, way: str) -> None:
+    second, row = make_lead("second"), automated(model_words=True, model_words_requested_by=lead)
+    if way == "switched off":
+        rollout.request_model_words("dunning", "everyone", False, lead, reason="an odd one")
+    elif way == "phase lowered":
+        rollout.request_phase("dunning", "everyone", "assist", lead, reason="an odd one")
+    else:
+        rollout.change_segment("dunning", "everyone", lead, reason="fewer to people", sample_percent=1)
+    row.refresh_from_db()
+    assert (row.model_words, row.model_words_requested_by) == (False, None)
+
+    rollout.request_phase("dunning", "everyone", "automate", lead, reason="again")
+    if way != "switched off":
+        rollout.confirm_phase("dunning", "everyone", second, reason="again")
+    row.refresh_from_db()
+    assert (row.phase, row.model_words) == ("automate", False)
 
 
 def test_lowering_a_phase_needs_one_lead_and_takes_back_a_wish(lead: User) -> None:

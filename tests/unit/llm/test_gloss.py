@@ -6,19 +6,20 @@ from typing import Any
 
 import pytest
 
-from agents.platform.llm import gateway, gloss, offline
+from agents.platform.llm import gateway, gloss
 from approvals.contract import Words
+from approvals.drafts import built_in
 
 CASE = {"stage": "reminder", "reason_category": "insufficient_funds", "tone": "warm"}
 SLOTS = ("customer.first_name", "invoice.number", "invoice.amount_due", "invoice.due_date", "links.pay", "retry.date", "sender.name")
 
 
 def _written(language: str, channel: str = "email") -> Words:
-    said = offline.compose({**CASE, "language": language, "channel": channel, "allowed_slots": SLOTS})
+    said = built_in.compose({**CASE, "language": language, "channel": channel, "allowed_slots": SLOTS})
     return Words(channel, language, "warm", said["subject"], said["body"])  # type: ignore[arg-type]  # the two channels below
 
 
-@pytest.mark.parametrize("language", [*sorted(set(offline.languages()) - {"en"}), "pt-BR", "de-CH"])
+@pytest.mark.parametrize("language", [*sorted(set(built_in.languages()) - {"en"}), "pt-BR", "de-CH"])
 @pytest.mark.parametrize("channel", ["email", "sms"])
 def test_what_the_built_in_writer_wrote_reads_as_its_english_sister(language: str, channel: str) -> None:
     english = _written("en", channel)

@@ -10,7 +10,7 @@ import pytest
 
 from agents.platform.llm import offline
 from agents.platform.llm.answers import fact_outside_slots
-from approvals.drafts import render, sms, verify
+from approvals.drafts import built_in, render, sms, verify
 from approvals.drafts.findings import DraftText
 from tests.unit.llm.cases import CATEGORIES, STAGES, TONES, case, every_language, facts
 
@@ -20,7 +20,7 @@ PLAIN = {"named": False, "retry": False, "several": True}
 def written(locale, channel, *, category="expired_card", stage="first_notice", tone="neutral", value="standard", **known):
     """The built-in answer for a case, and the message it becomes."""
     about = facts(locale, **known)
-    answer = offline.compose(case(about, category=category, stage=stage, tone=tone, channel=channel, value=value))
+    answer = built_in.compose(case(about, category=category, stage=stage, tone=tone, channel=channel, value=value))
     return about, answer, render.render(render.SlotDraft(answer["subject"], answer["body"], channel), about)
 
 
@@ -94,15 +94,15 @@ def test_a_suspicion_is_never_hinted_at(category):
 def test_a_missing_card_page_gives_way_to_the_payment_page():
     known = {**case(facts("en-GB"), category="expired_card", stage="first_notice", tone="firm", channel="email")}
     known["allowed_slots"] = [slot for slot in known["allowed_slots"] if slot != "links.update_card"]
-    assert "[Pay the invoice]({{ links.pay }})" in offline.compose(known)["body"]
+    assert "[Pay the invoice]({{ links.pay }})" in built_in.compose(known)["body"]
 
 
 def test_every_language_has_the_same_texts():
     def shape(value):
         return {key: shape(inner) for key, inner in value.items()} if isinstance(value, dict) else str
 
-    english = shape({key: value for key, value in offline.languages()["en"].items() if key != "regional"})
-    for language, words in offline.languages().items():
+    english = shape({key: value for key, value in built_in.languages()["en"].items() if key != "regional"})
+    for language, words in built_in.languages().items():
         assert shape({key: value for key, value in words.items() if key != "regional"}) == english, language
         assert not set(string.digits) & set(json.dumps(words, ensure_ascii=False)), language
 
@@ -115,8 +115,8 @@ def test_an_unknown_stage_or_tone_gets_the_plain_one():
 
 def test_a_language_without_templates_is_an_error():
     known = {**case(facts("en-GB"), category="fraud", stage="reminder", tone="warm", channel="email"), "language": "sv-SE"}
-    with pytest.raises(offline.NoTemplate):
-        offline.compose(known)
+    with pytest.raises(built_in.NoTemplate):
+        built_in.compose(known)
 
 
 @pytest.mark.parametrize(

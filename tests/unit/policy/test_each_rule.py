@@ -23,6 +23,7 @@ from approvals.policy.defaults import LIMITS, POLICIES
 from approvals.policy.retry_rules import Attempt, Charge, check_retry
 from approvals.policy.rules import PhaseRule
 from approvals.policy.subject import Subject
+from approvals.policy.words_origin import Origin
 from billing_ai.kernel.money import Money
 from tests.db.policy import test_each_rule as with_rows
 from tests.unit.policy.rules_in_force import shipped
@@ -90,6 +91,17 @@ def decide(moment: Any = "propose", *, stopped: frozenset[str] = frozenset(), **
     view = case_view.View(contact=CUSTOMER)
     in_force = replace(shipped(phases=(PhaseRule("dunning", "everyone", {}, "automate", 0),)), stopped=stopped)
     return gate.decide(replace(MESSAGE, **subject), view, in_force, {}, moment=moment, now=NOON).checks
+
+
+BUILT_IN, MODELS = Origin(built_in="Built-in text."), Origin()
+
+
+def words(
+    origin: Origin | None, *, phase: str = "automate", model_words: bool = False, moment: Any = "propose", approvals: int = 0
+) -> tuple[Check, ...]:
+    rules = shipped(phases=(PhaseRule("dunning", "everyone", {}, phase, 0, model_words=model_words),))
+    asked = replace(MESSAGE, origin=origin, approvals_by_people=approvals)
+    return gate.decide(asked, case_view.View(contact=CUSTOMER), rules, {}, moment=moment, now=NOON).checks
 
 
 def pause(kind: str) -> Edge:
@@ -288,6 +300,18 @@ EDGES: dict[str, Callable[[], list[Edge]]] = {
         Edge(phase("automate"), phase_rules.phase_checks(SUBJECT, shipped(phases=()), "approve")[1], "person"),
     ],
     "rollout.sample": lambda: [Edge(phase("automate", percent=0), phase("automate", percent=100), "person")],
+    "words.origin": lambda: [
+        Edge(words(BUILT_IN), words(MODELS), "person"),
+        Edge(
+            words(MODELS, model_words=True),
+            words(replace(MODELS, lacks=("the verifier found something in it",)), model_words=True),
+            "person",
+        ),
+        Edge(words(MODELS, model_words=True), words(MODELS, phase="assist", model_words=True), "person"),
+        Edge(words(BUILT_IN), words(None, model_words=True), "person"),
+        Edge(words(BUILT_IN, moment="execute"), words(MODELS, moment="execute"), "deny"),
+        Edge(words(MODELS, moment="execute", approvals=1), words(MODELS, moment="execute"), "deny"),
+    ],
     "kill_switch": lambda: [
         Edge(decide(stopped=frozenset({"churn"})), decide(stopped=frozenset({"dunning"})), "person"),
         Edge(decide("execute"), decide("execute", stopped=frozenset({"all"})), "wait"),
