@@ -37,7 +37,7 @@ class Gate:
         self._note(name, *_timed(argv, env, None))
 
     def together(self, *lanes: Sequence[Part]) -> None:
-        """Parts that mostly wait, side by side: those of a lane one after the other, and what each says in one piece when it has ended."""
+        """Parts that keep one core busy or mostly wait, side by side: those of a lane one after the other, and what each says in one piece when it has ended."""
         lock = threading.Lock()
 
         def go(lane: Sequence[Part]) -> None:
@@ -93,13 +93,15 @@ def main() -> int:
     templates = subprocess.run(
         ["git", "ls-files", "templates/*.html"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.split()
-    gate.run("ruff", [str(BIN / "ruff"), "check", "."])
-    gate.run("ruff format", [str(BIN / "ruff"), "format", "--check", "."])
-    gate.run("import rules", [str(BIN / "lint-imports"), "--no-cache"])
-    gate.run("templates", [str(BIN / "djade"), "--check", "--target-version", "5.2", *templates])
-    gate.run("migrations", [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"])
-    gate.run("django check", [sys.executable, "manage.py", "check"])
-    gate.run("types", [str(BIN / "mypy")])
+    checks: list[Part] = [
+        ("ruff", [str(BIN / "ruff"), "check", "."], {}),
+        ("ruff format", [str(BIN / "ruff"), "format", "--check", "."], {}),
+        ("import rules", [str(BIN / "lint-imports"), "--no-cache"], {}),
+        ("templates", [str(BIN / "djade"), "--check", "--target-version", "5.2", *templates], {}),
+        ("migrations", [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"], {}),
+        ("django check", [sys.executable, "manage.py", "check"], {}),
+    ]
+    gate.together(checks, [("types", [str(BIN / "mypy")], {})])
     pytest = [sys.executable, "-m", "pytest"]
     # Half the cores a worker each would starve the servers that the tests start.
     several = ["-n", "2", "--dist", "loadfile"]
@@ -143,11 +145,12 @@ def main() -> int:
             others.append(("browser", [*pytest, "tests/browser"], {**on_sqlite, "CHROMIUM": chromium.value}))
         else:
             gate.missing("browser", chromium.said)
-        gate.together(faults, others)
+        # A tour waits for its web, worker and beat just so, and the faults are over long before the browser.
         tour = [sys.executable, "manage.py", "tour"]
-        small: list[Part] = [("tour on SQLite, file-system broker", tour, {"DATABASE_URL": "", "REDIS_URL": ""})]
-        large: list[Part] = [("tour on PostgreSQL, Redis", tour, {"DATABASE_URL": database.value, "REDIS_URL": broker.value})]
-        gate.together(small, large if database.value and broker.value else [])
+        tours: list[Part] = [("tour on SQLite, file-system broker", tour, {"DATABASE_URL": "", "REDIS_URL": ""})]
+        if database.value and broker.value:
+            tours.append(("tour on PostgreSQL, Redis", tour, {"DATABASE_URL": database.value, "REDIS_URL": broker.value}))
+        gate.together([*faults, *tours], others)
     return gate.close()
 
 
