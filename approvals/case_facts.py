@@ -27,11 +27,12 @@ from billing_ai.kernel.errors import Terminal
 if TYPE_CHECKING:
     from approvals.models import Proposal
 
-# What a preview shows in place of the links, which are made only when the message is sent.
-PREVIEW_PAY_LINK = "https://pay.example/preview-of-the-payment-page"
+# What a preview shows in place of the links, which are made only when the message is sent. As long as Chargebee's own are, 70 to 80 characters, so
+# that a text message takes as many segments as it is seen to take.
+PREVIEW_PAY_LINK = "https://pay.example/preview-of-the-payment-page/the-real-link-is-made-at-send"
+PREVIEW_CARD_LINK = "https://pay.example/preview-of-the-card-page/the-real-link-is-made-when-sent"
 _NO_MONEY = "USD"
 """The currency of the nothing that is owed in a message about no invoice; it is never shown."""
-PREVIEW_CARD_LINK = "https://pay.example/preview-of-the-card-page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def draft_facts(
         payment_link=PREVIEW_PAY_LINK,
         update_card_link=PREVIEW_CARD_LINK,
         opt_out_link=consent.unsubscribe_url(customer.id),
+        says_stop=consent.says_stop(),
         sender_name=house.sender_name or settings.VENDOR_NAME,
         signature=house.signature,
         support_email=settings.SUPPORT_EMAIL,

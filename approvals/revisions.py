@@ -117,7 +117,8 @@ def render_and_verify(
         rendered = render(SlotDraft(words.subject, words.body, words.channel), facts)
     except SlotError as error:
         return None, [Finding("slot_error", "block", "body", None, error.slot, error.reason)]
-    return rendered, verify(DraftText(rendered.subject, rendered.text, words.channel), facts, policy or draft_policy())
+    footer = rendered.footer if words.channel == "sms" else ""
+    return rendered, verify(DraftText(rendered.subject, rendered.text, words.channel, footer), facts, policy or draft_policy())
 
 
 def sealed_draft_findings(proposal: Proposal, words: Words) -> list[dict[str, Any]]:

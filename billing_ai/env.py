@@ -58,7 +58,7 @@ VARIABLES: dict[str, str] = {
     "SMS_API_URL": "Twilio's address, or one that speaks like it; absent: no SMS",
     "SMS_ACCOUNT": "Twilio's account SID",
     "SMS_TOKEN": "Twilio's token",
-    "SMS_FROM": "the sending number",
+    "SMS_FROM": "the sending number or short code; a name will not do, as it cannot be answered with STOP",
     "SMS_KEYWORDS": "who answers STOP and HELP: ours (the provider's own answers to keywords are switched off) or provider",
     "ZENDESK_URL": "https://acme.zendesk.com ; absent: no help desk",
     "ZENDESK_USER": "agent's e-mail with /token",

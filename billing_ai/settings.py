@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -212,6 +213,8 @@ SMS_API_URL = address("SMS_API_URL", _SIMULATOR)
 SMS_ACCOUNT = values.get("SMS_ACCOUNT", "" if IS_PRODUCTION else "AC-simulator")
 SMS_TOKEN = values.get("SMS_TOKEN", "" if IS_PRODUCTION else "simulator")
 SMS_FROM = values.get("SMS_FROM", "" if IS_PRODUCTION else "+15005550006")
+if SMS_FROM and not re.fullmatch(r"\+?\d{3,15}", SMS_FROM):
+    raise ImproperlyConfigured("SMS_FROM is a number that can be answered: STOP and HELP have to reach us, and a name has no answers")
 SMS_KEYWORDS = values.get("SMS_KEYWORDS") or "ours"
 if SMS_KEYWORDS not in ("ours", "provider"):
     raise ImproperlyConfigured("SMS_KEYWORDS is ours or provider")

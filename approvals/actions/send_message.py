@@ -81,7 +81,8 @@ class SendMessage:
         return Request(
             values={
                 "channel": revision.channel,
-                "language": words.language,
+                # The verifier has seen to it that the text is in the customer's language; a draft's own word may be from before its translation.
+                "language": rendered.locale,
                 "text_sha256": hashlib.sha256(rendered.whole_text.encode()).hexdigest(),
                 "sms_segments": rendered.sms_segments,
                 "hosted_page_ids": pages,

@@ -129,7 +129,7 @@ def _card(one: ReviewedProposal, review: Review, reader: Reader) -> dict[str, An
             "insertable": editing.insertable(facts, one.words.channel) if facts else [],
             "difference": _difference(one),
             "sources": slot_sources(one.words, facts, review.live, review.case) if facts and review.live else [],
-            "sms": asdict(size(one.rendered.text)) if one.rendered and one.words.channel == "sms" else None,
+            "sms": asdict(size(one.rendered.whole_text)) if one.rendered and one.words.channel == "sms" else None,
         }
     return card
 
@@ -276,7 +276,7 @@ def check(request: ConsoleRequest, proposal_id: UUID) -> HttpResponse:
     answer: dict[str, Any] = {"ok": True, "findings": found, "may_be_sent": not any(finding["severity"] == "block" for finding in found)}
     if rendered is not None:
         answer |= {"subject": rendered.subject, "text": rendered.whole_text, "html": rendered.html, "sms_segments": rendered.sms_segments}
-        answer["sms"] = asdict(size(rendered.text)) if rendered.html is None else None
+        answer["sms"] = asdict(size(rendered.whole_text)) if rendered.html is None else None
     return HttpResponse(json.dumps(answer, default=str), content_type="application/json")
 
 

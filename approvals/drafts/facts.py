@@ -99,6 +99,8 @@ class DraftFacts:
     card: Card | None = None
     service_impact: ServiceImpact | None = None
     opt_out_link: str | None = None
+    says_stop: bool = False
+    """Whether a text message ends with how to get no more of them."""
     signature: str = ""
     """One more line of the vendor's own under the sender's name, in mails."""
     untrusted: tuple[str, ...] = ()

@@ -48,6 +48,8 @@ class DraftText:
     subject: str
     body: str
     channel: Channel = "email"
+    footer: str = ""
+    """What of ours goes under a text message: of it only the length counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,12 +210,14 @@ def check_placeholders(reading: Reading, case: Case) -> list[Finding]:
     return findings
 
 
-def check_length(reading: Reading, case: Case, channel: str) -> list[Finding]:
-    """too_long_sms, too_long and empty."""
+def check_length(reading: Reading, case: Case, channel: str, footer: str = "") -> list[Finding]:
+    """too_long_sms, too_long and empty. The footer of a text message takes its part of the segments; in an alphabet of 70 characters a segment it
+    may take one more."""
     policy = case.policy
     if channel == "sms":
-        measured = size(reading.raw)
-        if measured.segments > policy.max_sms_segments:
+        measured = size(f"{reading.raw}\n{footer}" if footer else reading.raw)
+        most = policy.max_sms_segments + (1 if footer and measured.encoding == "UCS-2" else 0)
+        if measured.segments > most:
             return [
                 Finding(
                     "too_long_sms",
@@ -223,7 +225,7 @@ def check_length(reading: Reading, case: Case, channel: str) -> list[Finding]:
                     "body",
                     None,
                     f"{measured.segments} segments of {measured.encoding}",
-                    f"at most {policy.max_sms_segments}",
+                    f"at most {most}",
                 )
             ]
     if len(reading.raw) > policy.max_body_characters:

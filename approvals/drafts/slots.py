@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from approvals.drafts.facts import Channel, DraftFacts
+from approvals.drafts.fixed_words import fixed_words, labelled
 from approvals.drafts.locales import date_text, money_text, number_text
 from approvals.drafts.untrusted import presentable_name
 from billing_ai.kernel.money import total
@@ -32,11 +33,12 @@ def _length(channel: Channel) -> str:
 
 
 def _open_list(facts: DraftFacts, locale: str, channel: Channel) -> str | None:
-    rows = [
-        f"{invoice.number} · {date_text(invoice.due_date, locale, 'medium')} · {money_text(invoice.amount_due, locale)}"
+    fixed = fixed_words(locale)
+    return "\n".join(
+        f"- {invoice.number} · {labelled(fixed.due, date_text(invoice.due_date, locale, 'medium'), fixed.language)}"
+        f" · {money_text(invoice.amount_due, locale)}"
         for invoice in facts.open_invoices
-    ]
-    return "\n".join(f"- {row}" for row in rows)
+    )
 
 
 def _open_total(facts: DraftFacts, locale: str, channel: Channel) -> str | None:

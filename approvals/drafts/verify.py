@@ -41,7 +41,7 @@ def verify(output: DraftText, facts: DraftFacts, policy: DraftPolicy | None = No
     parts = [Reading("subject", output.subject), body] if output.subject else [body]
     for reading in parts:
         findings += _check_part(reading, case, output.channel)
-    findings += check_length(body, case, output.channel)
+    findings += check_length(body, case, output.channel, output.footer)
     findings += check_has_link(body, case)
     for reading in parts:
         findings += check_echoes(reading, case, findings)

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from approvals.contract import Check
 from approvals.models import Consent, Suppression
+from approvals.policy import rules
 from audit import ledger
 from audit.actor import Actor, person, system
 from billing_ai.kernel import clock, ids
@@ -44,6 +45,12 @@ def asks_for(text: str) -> Literal["opt_out", "help", "opt_in", ""]:
     if word in HELP_WORDS:
         return "help"
     return "opt_in" if word in OPT_IN_WORDS else ""
+
+
+def says_stop() -> bool:
+    """Whether a text message says how to get no more of them: always, unless a lead has switched that off."""
+    rule = rules.recent(clock.now()).policies.get("contact.sms_opt_out")
+    return rule is None or rule.is_enabled
 
 
 def unsubscribe_url(customer_id: str) -> str:

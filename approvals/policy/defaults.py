@@ -67,6 +67,10 @@ POLICIES: tuple[DefaultPolicy, ...] = (
         date(2025, 4, 11), "US TCPA, 47 CFR 64.1200(a)(12)",
     ),
     DefaultPolicy(
+        "contact.sms_opt_out", "contact", "Each text message says that STOP ends them", {},
+        date(2025, 4, 11), "US TCPA, 47 CFR 64.1200(a)(10); CTIA Messaging Principles and Best Practices, 5.1.3; in each one is our default",
+    ),
+    DefaultPolicy(
         "retry.visa", "retry", "Visa: at most 15 attempts in 30 days", _windows({"limit": 15, "ceiling": 20, "hours": 30 * _DAY}),
         date(2025, 5, 25), "Visa rules on reattempts, categories 2–4: 15 in 30 days, since 25 May 2025 up to 20",
     ),

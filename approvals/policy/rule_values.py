@@ -75,6 +75,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "contact.quiet_hours": lambda params: Hours.read(params["start"], params["end"]),
     "contact.days_off": dict,
     "contact.promotion": dict,
+    "contact.sms_opt_out": dict,
     "contact.frequency": _frequency,
     "contact.after_conversation": _conversation,
     "contact.confirmation": lambda params: _whole(params, "minutes", most=60),

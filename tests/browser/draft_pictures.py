@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
@@ -69,7 +69,7 @@ _MAIL = (
 _PHONE = (
     '<!doctype html><meta charset="utf-8"><body style="margin:0;background:#eef0f3;font:16px/1.45 -apple-system,Segoe UI,Roboto,Arial,sans-serif;'
     'color:#1c2024"><div style="margin:14px"><div style="color:#5b6470;font-size:13px;margin-bottom:6px">{sender} · {segments} text message(s)</div>'
-    '<div style="background:#fff;border:1px solid #d5d9de;border-radius:16px;padding:12px 16px;max-width:380px;overflow-wrap:anywhere">{content}</div>'
+    '<div style="background:#fff;border:1px solid #d5d9de;border-radius:16px;padding:12px 16px;max-width:380px;overflow-wrap:anywhere;white-space:pre-line">{content}</div>'
     "</div></body>"
 )
 
@@ -77,11 +77,13 @@ _PHONE = (
 def written(shown: Shown) -> tuple[RenderedMessage, DraftFacts]:
     """The message and the facts it was rendered with. Raises RuntimeError, with the rules, when the verifier finds anything in it."""
     about = facts(shown.locale, several=shown.several, channel=shown.channel)
+    about = replace(about, opt_out_link="https://billing.orbitaldesk.example/unsubscribe/cus_x3Yb521wQ:Fh2k9")
     answer = built_in.compose(
         case(about, category=shown.category, stage=shown.stage, tone=shown.tone, channel=shown.channel, value=shown.value)
     )
     message = render(SlotDraft(answer["subject"], answer["body"], answer["channel"]), about)
-    found = verify(DraftText(message.subject, message.text, message.channel), about)
+    footer = message.footer if message.channel == "sms" else ""
+    found = verify(DraftText(message.subject, message.text, message.channel, footer), about)
     if found:
         raise RuntimeError(f"{shown.name}: {', '.join(finding.rule for finding in found)}")
     return message, about
@@ -90,7 +92,7 @@ def written(shown: Shown) -> tuple[RenderedMessage, DraftFacts]:
 def page_of(message: RenderedMessage, about: DraftFacts) -> str:
     """The message inside a plain mail reader or telephone."""
     if message.html is None:
-        return _PHONE.format(sender=escape(about.vendor), segments=message.sms_segments, content=escape(message.text))
+        return _PHONE.format(sender=escape(about.vendor), segments=message.sms_segments, content=escape(message.whole_text))
     content = message.html.split("<body", 1)[1].split(">", 1)[1].split("</body>")[0]
     return _MAIL.format(
         direction="rtl" if is_right_to_left(message.locale) else "ltr",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 import pytest
 
 from agents.dunning import decide
 from approvals import case_transitions
+from approvals.drafts.fixed_words import fixed_words
+from approvals.drafts.sms import size, to_gsm_spacing
 from approvals.models import Case, Contact, Proposal
 from billing_ai.facts import sync
 from billing_ai.facts.models import Subscription
@@ -37,7 +40,11 @@ def test_a_text_message_reaches_the_phone_and_counts_as_a_contact(world: World, 
     assert invoice_id in sms[0]["body"]
     message.refresh_from_db()
     assert message.status == "done"
-    assert 1 <= message.execution.request["sms_segments"] <= 2
+    # with the way out under it, in the customer's language, and counted
+    assert sms[0]["body"].endswith("\n" + to_gsm_spacing(fixed_words(customer["locale"]).sms_opt_out))
+    assert message.execution.request["sms_segments"] == size(sms[0]["body"]).segments <= 2
+    assert message.execution.request["text_sha256"] == hashlib.sha256(sms[0]["body"].encode()).hexdigest()
+    assert message.execution.request["language"] == customer["locale"]
     assert Contact.objects.get(execution=message.execution).channel == "sms"
 
 

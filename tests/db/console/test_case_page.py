@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.urls import reverse
 
 from agents.churn.decide import SHOWN_UNDER
 from agents.churn.signals import SIGNALS
@@ -19,7 +20,9 @@ from agents.dunning.features import score
 from approvals import case_facts, review, timeline
 from approvals.admin.fact_links import fact_address
 from approvals.drafts.slots import SLOTS
-from approvals.models import Proposal
+from approvals.drafts.sms import size
+from approvals.models import Policy, Proposal
+from approvals.policy import consent
 from audit import ledger
 from audit.actor import system
 from billing_ai.facts.models import Customer, Invoice, Subscription
@@ -231,3 +234,40 @@ def test_what_is_above_the_readers_limit_goes_to_a_lead_by_the_key_that_approves
     assert str(above.pk) in lead.get("/console/queue/").content.decode()
     assert "Pass to a lead" not in specialist.get(f"/console/case/{above.pk}/").content.decode()
     assert "Approve &amp; next" in lead.get(f"/console/case/{above.pk}/").content.decode()
+
+
+def test_a_text_message_is_shown_and_counted_with_the_line_about_stop(
+    chargebee: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _helpdesk(monkeypatch, list)
+    case = factories.case(chargebee, words=factories.SMS)
+    client = as_user(factories.user("lead"))
+    page = client.get(reverse("console:case", args=[case.pk])).content.decode()
+    bubble = page.partition('data-show="text">')[2].partition("</div>")[0]
+    assert bubble.endswith("\nReply STOP to opt out.")
+    shown = size(bubble)
+    assert (shown.encoding, f"{shown.segments} segments, {shown.units} characters" in page) == ("GSM-7", True)
+    # what is edited is counted in the same way: 290 characters are two segments, and with the line three
+    asked = {"subject": "", "body": "Pay here: {{ links.pay }} " + "a" * 290}
+    checked = client.post(reverse("console:check", args=[case.proposals.get().pk]), asked).json()
+    assert checked["text"].endswith("\nReply STOP to opt out.")
+    assert (checked["sms"]["segments"], checked["sms_segments"]) == (3, 3)
+    assert "too_long_sms" in str(checked["findings"]) or not checked["may_be_sent"]
+
+
+def test_a_lead_can_switch_the_line_about_stop_off(chargebee: Any) -> None:
+    case = factories.case(chargebee, words=factories.SMS)
+    facts = case_facts.load(case.chargebee_customer_id, case.chargebee_invoice_id).draft
+    assert facts.says_stop
+    Policy.objects.get(key="contact.sms_opt_out").delete()
+    assert consent.says_stop()  # no row, no leave to keep silent
+    Policy.objects.create(
+        key="contact.sms_opt_out", kind="contact", title="x", params={}, effective_from=clock.now().date(), source="x", is_enabled=False
+    )
+    assert not case_facts.load(case.chargebee_customer_id, case.chargebee_invoice_id).draft.says_stop
+
+
+@pytest.mark.parametrize("link", [case_facts.PREVIEW_PAY_LINK, case_facts.PREVIEW_CARD_LINK])
+def test_the_links_of_a_preview_are_as_long_as_real_ones(link: str) -> None:
+    """`https://<site>.chargebee.com/pages/v3/<32 characters>/`, for a site with a name of ten letters."""
+    assert 70 <= len(link) <= 80

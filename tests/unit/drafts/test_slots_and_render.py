@@ -9,9 +9,11 @@ import pytest
 
 from approvals.drafts import slots
 from approvals.drafts.facts import BadRecord, Customer, Invoice, from_record
+from approvals.drafts.findings import DraftText
 from approvals.drafts.render import SlotDraft, SlotError, render
 from approvals.drafts.sms import size
 from approvals.drafts.untrusted import as_data, clean, presentable_name
+from approvals.drafts.verify import verify
 from billing_ai.kernel.money import Money
 from tests.unit.drafts.cases import PAY, facts
 
@@ -60,9 +62,7 @@ def test_html_is_escaped_and_the_button_is_the_link() -> None:
 def test_several_open_invoices_are_listed_by_due_date() -> None:
     other = Invoice("in_2", "QX-4099", Money(1000, "USD"), date(2025, 8, 1), date(2025, 8, 15))
     message = render(SlotDraft("", "{{ invoices.open_list }}\n{{ invoices.open_total }}"), facts(other_invoices=(other,)))
-    assert message.text == "- QX-4099 · Aug 15, 2025 · $10.00\n- QX-4100 · Sep 16, 2025 · $1,234.00\n$1,244.00"
-    assert message.html is not None
-    assert message.html.count("<tr>") == 2
+    assert message.text == "- QX-4099 · due: Aug 15, 2025 · $10.00\n- QX-4100 · due: Sep 16, 2025 · $1,234.00\n$1,244.00"
 
 
 def test_a_text_message_stays_in_gsm7() -> None:
@@ -153,12 +153,53 @@ def test_a_mail_says_under_its_text_how_to_get_no_more_of_them(locale: str, word
     assert message.whole_text == f"{message.text}\n\n{message.footer}"
     assert OUT not in message.text  # what was drafted is judged, and the footer is ours
     assert message.html is not None
-    assert f'<p lang="{language}"' in message.html
+    assert f'<p lang="{language}" dir="ltr"' in message.html
     assert message.html.count(f'href="{OUT}"') == 1
 
 
-def test_no_footer_where_the_text_holds_the_link_where_there_is_none_and_in_a_text_message() -> None:
+def test_no_footer_where_the_text_holds_the_link_and_where_there_is_none() -> None:
     about = facts(opt_out_link=OUT)
     assert render(SlotDraft("Hi", "{{ links.opt_out }}"), about).footer == ""
-    assert render(SlotDraft("", "Hi", "sms"), about).whole_text == "Hi"
     assert render(SlotDraft("Hi", "Hello"), facts()).footer == ""
+
+
+@pytest.mark.parametrize(
+    ("locale", "text", "whole", "segments"),
+    [
+        ("en-GB", "Pay now", "Pay now\nReply STOP to opt out.", 1),
+        (
+            "de-DE",
+            "a" * 135,
+            "a" * 135 + "\nKeine SMS mehr? Antwort: STOP",
+            2,
+        ),  # 135 characters are one segment, the line brings the second
+        ("ja-JP", "お手続き", "お手続き\n配信停止はSTOPとご返信ください", 1),
+        ("sw-KE", "Lipa", "Lipa\nReply STOP to opt out.", 1),
+    ],
+)
+def test_a_text_message_ends_with_how_to_get_no_more_of_them(locale: str, text: str, whole: str, segments: int) -> None:
+    message = render(SlotDraft("", text, "sms"), facts(locale, says_stop=True))
+    assert (message.text, message.whole_text, message.sms_segments) == (text, whole, segments)
+    assert render(SlotDraft("", text, "sms"), facts(locale)).whole_text == text
+
+
+@pytest.mark.parametrize(("text", "said"), [("Reply STOP to end.", 0), ("Do not stop by.", 1), ("NONSTOP", 1), ("返信STOPで停止", 0)])
+def test_the_way_out_is_said_once(text: str, said: int) -> None:
+    assert bool(render(SlotDraft("", text, "sms"), facts(says_stop=True)).footer) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("locale", "text", "footer", "expected"),
+    [
+        ("en-US", "a" * 306, "", ""),
+        ("en-US", "a" * 306, "Reply STOP to opt out.", "at most 2"),
+        ("en-US", "a" * 283, "Reply STOP to opt out.", ""),
+        ("ja-JP", "あ" * 134, "", ""),
+        ("ja-JP", "あ" * 134, "配信停止はSTOPとご返信ください", ""),
+        ("ja-JP", "あ" * 190, "配信停止はSTOPとご返信ください", "at most 3"),
+        ("ja-JP", "あ" * 135, "", "at most 2"),
+    ],
+)
+def test_the_line_about_stop_counts_where_a_text_message_is_too_long(locale: str, text: str, footer: str, expected: str) -> None:
+    found = [one.expected for one in verify(DraftText("", text, "sms", footer), facts(locale, "JPY")) if one.rule == "too_long_sms"]
+    assert found == ([expected] if expected else [])

@@ -63,6 +63,7 @@ def facts(locale: str, *, named: bool = True, retry: bool = True, several: bool 
         other_invoices=(other,) if several else (),
         retry_date=date(2025, 6, 27) if retry else None,
         card=Card("Visa", "4242"),
+        says_stop=True,
     )
 
 
