@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from agents.platform.llm import offline
+from approvals.drafts import built_in
 from approvals.drafts.render import SlotDraft, render
 from billing_ai.kernel.money import Money
 from tests.unit.llm.cases import case, every_language, facts
@@ -35,7 +35,7 @@ def page_of(locale: str, *, long: bool) -> str:
             customer=replace(about.customer, first_name=LONG["first_name"]),
         )
     known = case(about, category="do_not_honor", stage="last_notice", tone="firm", channel="email", value="high")
-    answer = offline.compose({**known, "language": locale if locale in every_language() else "en"})
+    answer = built_in.compose({**known, "language": locale if locale in every_language() else "en"})
     page = render(SlotDraft(answer["subject"], answer["body"]), about).html
     assert page is not None
     return page

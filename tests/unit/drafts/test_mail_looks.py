@@ -11,8 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from agents.platform.llm import offline
-from approvals.drafts import fixed_words, html
+from approvals.drafts import built_in, fixed_words, html
 from approvals.drafts.facts import DraftFacts, Invoice
 from approvals.drafts.render import SlotDraft, render
 from approvals.policy import consent
@@ -114,14 +113,14 @@ def of(elements: list[Element], tag: str) -> list[Element]:
 
 
 @lru_cache(maxsize=1)
-def built_in() -> list[tuple[str, str]]:
+def built_in_mails() -> list[tuple[str, str]]:
     """A built-in mail of each language, stage and ask, with its page."""
     pages = []
     for number, locale in enumerate(written.every_language()):
         for place, category in enumerate(written.CATEGORIES):
             about = replace(written.facts(locale, several=bool(place % 2)), opt_out_link=OUT)
             stage, tone = written.STAGES[(number + place) % 4], written.TONES[(number + place) % 3]
-            answer = offline.compose(written.case(about, category=category, stage=stage, tone=tone, channel="email", value="high"))
+            answer = built_in.compose(written.case(about, category=category, stage=stage, tone=tone, channel="email", value="high"))
             page = render(SlotDraft(answer["subject"], answer["body"]), about).html
             assert page is not None
             pages.append((f"{locale} {category} {stage} {tone}", page))
@@ -129,7 +128,7 @@ def built_in() -> list[tuple[str, str]]:
 
 
 def test_every_word_can_be_read_in_light_and_in_dark() -> None:
-    for where, page in built_in():
+    for where, page in built_in_mails():
         for one in _Reading(page).found:
             if one.words and one.tag not in ("style", "title"):
                 assert _contrast(one.light) >= 7, (where, one)
@@ -137,7 +136,7 @@ def test_every_word_can_be_read_in_light_and_in_dark() -> None:
 
 
 def test_every_link_has_words_of_its_own_and_stands_out() -> None:
-    for where, page in built_in():
+    for where, page in built_in_mails():
         links = of(_Reading(page).found, "a")
         assert len(links) >= 2, where
         for link in links:
@@ -215,6 +214,6 @@ def test_every_language_has_all_fixed_words() -> None:
 
 
 def test_nothing_is_fetched_when_a_mail_is_opened() -> None:
-    for where, page in built_in():
+    for where, page in built_in_mails():
         assert not re.search(r"<img|<link|<script|url\(|@import|src=", page), where
     assert html.MARKDOWN_LINK.search("[a](https://x.example)") is None
