@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
-from approvals.models import Case, Contact, DailyUse, Decision, KillSwitch, Note, Proposal, Revision
+from approvals.models import Case, Contact, DailyUse, Decision, Execution, KillSwitch, Note, Proposal, Revision
 from approvals.policy import case_view, rules
 from approvals.timeline import QUIET_STEPS
 from audit.models import CustomerKey, Entry
@@ -38,6 +38,8 @@ def read(case: Case, *, now: datetime, also: Mapping[str, QuerySet[Any, Any]] | 
         decision.by = people.get(decision.by_id)
     for note in found["notes"]:
         note.author = people[note.author_id]
+    for effect in found["effects"]:
+        proposals[effect.proposal_id].execution = effect
     for proposal in found["proposals"]:
         proposal.case = case
         if proposal.current_id is not None:
@@ -56,6 +58,7 @@ def _questions(case: Case, now: datetime) -> dict[str, QuerySet[Any, Any]]:
         "proposals": proposals.order_by("created_at"),
         "revisions": revisions.order_by("number"),
         "decisions": decisions.order_by("at"),
+        "effects": Execution.objects.filter(proposal__in=proposals.values("pk")),
         "people": User.objects.filter(wrote),
         "notes": notes.order_by("-written_at")[:_NOTES],
         "contacts": Contact.objects.filter(case=case).defer("sealed_text").order_by("-at")[:50],

@@ -124,6 +124,13 @@ def words(status: str) -> str:
     }.get(status, status)
 
 
+def words_of_late(status: str) -> str:
+    """Why an approval in this status cannot be taken back, as the end of a sentence. One that is approved still is at a worker already."""
+    if status == DONE:
+        return "it has gone out"
+    return "it is going out just now" if status in (APPROVED, EXECUTING) else f"this was {words(status)}"
+
+
 def waiting_of(case: Case) -> int:
     """How many of a case's proposals wait for a person."""
     return Proposal.objects.filter(case=case, status__in=FOR_PEOPLE).count()

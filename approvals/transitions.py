@@ -109,7 +109,7 @@ def approve(
             )
             return proposal
         states.move(proposal, states.APPROVED, person(user), user=user, data=seen)
-        make_ready(proposal, delay=_send_delay(proposal), not_before_check=verdict.not_before, began=began, behind=behind)
+        make_ready(proposal, delay=timedelta(seconds=settings.SEND_DELAY_SECONDS), not_before_check=verdict.not_before, began=began, behind=behind)
         if proposal.action == "collect_payment":
             hold_native_dunning(case, proposal, person(user), user)
         if case.owner_id is None:
@@ -188,7 +188,7 @@ def undo(proposal_id: UUID, user: User) -> Proposal:
             or execution.status != Leased.WAITING
             or execution.first_sent_at is not None
         ):
-            raise Refused("too_late", f"It is too late to undo: this was {states.words(proposal.status)}.")
+            raise Refused("too_late", f"It is too late to undo: {states.words_of_late(proposal.status)}.")
         _park_effect(execution, "undone")
         proposal.decisions.filter(kind="approve", revision=proposal.current).update(kind="undone")
         states.move(proposal, states.WAITING, person(user), user=user, kind="proposal.undone")
@@ -324,11 +324,6 @@ def _decide(
 def _park_effect(execution: Execution, reason: str) -> None:
     execution.status, execution.reason, execution.lease_until = Execution.WITHDRAWN, reason, None
     execution.save()
-
-
-def _send_delay(proposal: Proposal) -> timedelta:
-    """Messages wait, so that they can be undone; the rest has its own time."""
-    return timedelta(seconds=settings.SEND_DELAY_SECONDS if proposal.action in ("send_message",) else 0)
 
 
 def replay_parked(execution_id: int, user: User, note: str) -> Execution:

@@ -75,7 +75,7 @@ VARIABLES: dict[str, str] = {
     "AUDIT_CHECKPOINTS": "where each head of the audit ledger is written outside the database: file:///path, s3://bucket/prefix, tsa+https://service, separated by commas",
     "AUDIT_TSA_ROOTS": "a PEM file of the root certificates that time stamps are checked against",
     "SECONDS_BETWEEN_SWEEPS": "how often beat looks for due work",
-    "SEND_DELAY_SECONDS": "how long an approved message waits, so that it can be undone",
+    "SEND_DELAY_SECONDS": "how long what a person approved waits, so that it can be undone",
     "RETENTION_DAYS": "how many days after a case was closed its words are kept; absent: for ever",
     "CHANGES_KEPT_DAYS": "how many days a line of the API's change feed and its deliveries are kept; absent: for ever",
     "DEMO": "true under `make demo` and `manage.py tour`: made-up customers, short delays, a clock that can be moved",

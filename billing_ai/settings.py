@@ -230,7 +230,7 @@ HUBSPOT_TOKEN = values.get("HUBSPOT_TOKEN", "" if IS_PRODUCTION else "simulator"
 
 # -- how the system behaves ------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = values.get("METRICS_TOKEN", "")
-SEND_DELAY_SECONDS = number("SEND_DELAY_SECONDS", 5 if DEMO else 300)
+SEND_DELAY_SECONDS = number("SEND_DELAY_SECONDS", 20 if DEMO else 300)
 RETENTION_DAYS = number("RETENTION_DAYS", 0)
 CHANGES_KEPT_DAYS = number("CHANGES_KEPT_DAYS", 0)
 AUDIT_CHECKPOINTS: list[str] = words("AUDIT_CHECKPOINTS") or (

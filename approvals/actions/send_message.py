@@ -36,7 +36,7 @@ class SendMessage:
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""
         way = "text message" if revision.channel == "sms" else "e-mail"
-        return f"Sends this {way} to the customer, after a delay in which it can be undone."
+        return f"Sends this {way} to the customer, once the time to undo it is over."
 
     def look_again(self, proposal: Proposal, revision: Revision) -> Look:
         """Invoice open, same amount (or the customer still there, where it is about no invoice), reachable, and the words still true."""

@@ -30,6 +30,7 @@ from approvals.people import Refused
 from approvals.wording import words
 from approvals.wording.reader import Reader, reader_of
 from audit.actor import person
+from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError
 from billing_ai.kernel.money import Money
 
@@ -218,20 +219,36 @@ def approve(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
             break
     if refused is not None:
         return _refused(request, case, "approve", refused, besides=_approved_words(approved, reader_of(request)) if approved else "")
-    undo = [str(one.pk) for one in approved if one.status == "approved"]
-    return _done(request, case, _approved_words(approved, reader_of(request)), onward="next" in request.POST, undo=undo)
+    return _done(request, case, _approved_words(approved, reader_of(request)), onward="next" in request.POST, undo=_undo(approved))
+
+
+def _undo(approved: list[Proposal]) -> dict[str, Any]:
+    """What of it can be taken back, and for how many seconds all of it can: the page counts them down."""
+    times = dict(Execution.objects.filter(proposal__in=approved).values_list("proposal_id", "not_before"))
+    if not times:
+        return {}
+    seconds = max(0, round((min(times.values()) - clock.now()).total_seconds()))
+    return {"undo": [str(pk) for pk in times], "undo_seconds": seconds}
 
 
 def _approved_words(approved: list[Proposal], reader: Reader) -> str:
-    waits = [one for one in approved if one.status == "waiting_second"]
-    goes = [one for one in approved if one.status == "approved"]
-    said: list[str] = []
-    if goes:
-        times = dict(Execution.objects.filter(proposal__in=goes).values_list("proposal_id", "not_before"))
-        said.extend(f"{words.action(one.action)} goes out {reader.ago(times.get(one.pk)) or 'now'}" for one in goes)
-    if waits:
-        said.append(f"{', '.join(words.action(one.action).lower() for one in waits)} waits for a second person")
-    return f"Approved: {'; '.join(said)}."
+    """Those that go out at the same time in one breath, soonest first: `Message, comment in Chargebee: in 5 minutes.`"""
+    times = dict(Execution.objects.filter(proposal__in=approved).values_list("proposal_id", "not_before"))
+    said: dict[str, list[str]] = {}
+    for one in sorted(approved, key=lambda one: (one.pk not in times, times.get(one.pk, clock.now()))):
+        when = "waits for a second person" if one.status == "waiting_second" else _when(times.get(one.pk), reader)
+        said.setdefault(when, []).append(words.action(one.action))
+    return " ".join(["Approved.", *(f"{', '.join(titles)}: {when}." for when, titles in said.items())])
+
+
+def _when(at: datetime | None, reader: Reader) -> str:
+    """`goes out in 20 seconds`, `goes out on 30 Nov, 11:05`."""
+    left = at - clock.now() if at is not None else timedelta(0)
+    if left > timedelta(hours=1):
+        return f"goes out on {reader.moment(at)}"
+    if timedelta(seconds=1) < left < timedelta(minutes=1):
+        return f"goes out in {round(left.total_seconds())} seconds"
+    return f"goes out {reader.ago(at) or 'now'}"
 
 
 @console_page
@@ -257,20 +274,29 @@ def reject(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
 @console_page
 @require_POST
 def undo(request: ConsoleRequest) -> HttpResponse:
-    """Take approvals back while nothing has gone out."""
+    """Take approvals back while nothing has gone out. Of several, those that still can be: one that has gone out holds back no other."""
     undone: list[Proposal] = []
+    late: list[tuple[str, Refused]] = []
     case: Case | None = None
     for text in request.POST.getlist("proposal"):
+        pk = _uuid(text)
+        found = Proposal.objects.select_related("case").filter(pk=pk).first() if pk else None
         try:
-            pk = _uuid(text)
-            found = Proposal.objects.select_related("case").filter(pk=pk).first() if pk else None
             if found is None:
                 raise Refused("no_such_proposal", "This proposal does not exist.")
             case = found.case
             undone.append(transitions.undo(found.pk, request.user))
         except Refused as error:
-            return _refused(request, case, "undo", error)
-    return _done(request, case, "Taken back: it waits for a decision again.", stay_on=case)
+            late.append((words.action(found.action) if found else "", error))
+    if not undone:
+        return _refused(request, case, "undo", late[0][1] if late else Refused("nothing_chosen", "There is nothing to undo."))
+    said = "Taken back: it waits for a decision again."
+    if late:
+        for _, error in late:
+            _note_refused(request, case, "undo", error)
+        taken = ", ".join(words.action(one.action) for one in undone)
+        said = " ".join([f"Taken back: {taken}.", *(f"{title}: {error.sentence}" for title, error in late)])
+    return _done(request, case, said, stay_on=case)
 
 
 @console_page
@@ -346,16 +372,22 @@ def _done(
     said: str,
     *,
     onward: bool = False,
-    undo: list[str] | None = None,
+    undo: dict[str, Any] | None = None,
     stay_on: Case | None = None,
 ) -> HttpResponse:
     here = stay_on or case
     asked = question(QueryDict(_text(request.POST, "question"))).address()
     to = reverse("console:queue") if here is None else _onward(request, here) if onward else case_address(here.pk, asked)
     if wants_json(request):
-        return JsonResponse({"ok": True, "said": said, "to": to, "undo": undo or []})
+        return JsonResponse({"ok": True, "said": said, "to": to, **(undo or {})})
     messages.success(request, said)
     return HttpResponseRedirect(to)
+
+
+def _note_refused(request: ConsoleRequest, case: Case | None, what: str, error: Refused | OutsideError) -> None:
+    if case is not None:
+        with transaction.atomic():
+            note_case("console.refused", case, person(request.user), {"order": what, "code": error.code})
 
 
 _STALE = frozenset({"stale_revision", "stale_facts", "already_decided", "expired", "too_late", "same_person", "case_closed"})
@@ -363,9 +395,7 @@ _STALE = frozenset({"stale_revision", "stale_facts", "already_decided", "expired
 
 def _refused(request: ConsoleRequest, case: Case | None, what: str, error: Refused | OutsideError, *, besides: str = "") -> HttpResponse:
     """Say why, keep the page, and note that it was tried."""
-    with transaction.atomic():
-        if case is not None:
-            note_case("console.refused", case, person(request.user), {"order": what, "code": error.code})
+    _note_refused(request, case, what, error)
     said = f"{besides} {error.sentence}".strip()
     seen: dict[str, Any] = {
         "refused": error.code,

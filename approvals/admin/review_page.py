@@ -29,6 +29,7 @@ from approvals.review import Review, ReviewedProposal, load, preview
 from approvals.transitions import REJECT_REASONS
 from approvals.wording import words
 from approvals.wording.reader import Reader, reader_of
+from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError
 from billing_ai.kernel.money import Money
 from billing_ai.tables.differences import word_difference
@@ -87,7 +88,7 @@ def _inside(request: ConsoleRequest, review: Review, reader: Reader) -> dict[str
         "primary": next((card for card in shown if card["is_message"]), None),
         "for_a_lead": [card["title"].lower() for card in openly if card["one"].is_for_a_lead],
         "may_approve": any(not card["one"].is_for_a_lead for card in openly),
-        "undoable": [card for card in shown if card["is_undoable"]],
+        "undoable": sorted((card for card in shown if card["is_undoable"]), key=lambda card: card["goes_out_at"]),
         "calendar": _calendar(review, reader),
         "factors": _factors(review.case),
         "changes": _changes(request, review, openly, reader),
@@ -107,7 +108,7 @@ def _card(one: ReviewedProposal, review: Review, reader: Reader) -> dict[str, An
         "revision": revision,
         "is_message": is_message,
         "is_open": one.can_decide,
-        "is_undoable": proposal.status == states.APPROVED,
+        **_undoable(proposal),
         "is_unknown": proposal.status == states.UNKNOWN,
         **_held_up(proposal),
         "title": words.action(proposal.action),
@@ -132,6 +133,16 @@ def _card(one: ReviewedProposal, review: Review, reader: Reader) -> dict[str, An
             "sms": asdict(size(one.rendered.whole_text)) if one.rendered and one.words.channel == "sms" else None,
         }
     return card
+
+
+def _undoable(proposal: Proposal) -> dict[str, Any]:
+    """May the approval still be taken back, and when does it go out? `seconds_left` only within the hour: further off nobody counts."""
+    execution: Execution | None = getattr(proposal, "execution", None) if proposal.status == states.APPROVED else None
+    is_companion = proposal.action in ("pause_dunning", "resume_dunning")  # goes with another decision, and back with it
+    if execution is None or execution.status != Execution.WAITING or execution.first_sent_at is not None or is_companion:
+        return {"is_undoable": False}
+    seconds = max(0, round((execution.not_before - clock.now()).total_seconds()))
+    return {"is_undoable": True, "goes_out_at": execution.not_before, "seconds_left": seconds if seconds <= 3_600 else None}
 
 
 def _held_up(proposal: Proposal) -> dict[str, Any]:
@@ -254,10 +265,14 @@ def _changes(request: ConsoleRequest, review: Review, openly: list[dict[str, Any
             )
     if not openly:
         changes.extend(
-            f"{words.action(one.proposal.action)}: {words.status(one.proposal.status)[0].lower()}. {one.proposal.status_reason}"
+            f"{words.action(one.proposal.action)}: {_now(one.proposal.status)}. {one.proposal.status_reason}"
             for one in review.proposals[:3]
         )
     return changes
+
+
+def _now(status: str) -> str:
+    return "has gone out" if status == states.DONE else words.status(status)[0].lower()
 
 
 @console_page

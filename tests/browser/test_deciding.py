@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from approvals.models import Case, Decision, Execution, Promise, Proposal, Suppression
+from approvals.policy import rollout
 from audit.models import Entry, PersonalDataRead
 from billing_ai.kernel import clock
 from tests import factories
@@ -70,6 +72,44 @@ def test_approving_by_one_key_binds_to_what_was_shown_and_goes_on_to_the_next(si
         .exclude(status="withdrawn")
         .exists()
     )
+
+
+def test_an_approval_can_be_taken_back_until_it_goes_out_and_the_page_says_how_long(sign_in: SignIn, sam: Any, chargebee: Any) -> None:
+    lead = factories.user("lead")
+    for rule in ("contact.quiet_hours", "contact.days_off"):
+        rollout.change_policy(rule, lead, reason="What is approved in this test goes out at any hour.", is_enabled=False)
+    first = factories.case(chargebee, due_minor=9_000, headline="First")
+    factories.case(chargebee, due_minor=5_000, headline="Second")
+    page = sign_in(sam, path=f"/console/case/{first.pk}/")
+    page.clock.install()
+    page.keyboard.press("a")
+    title, offer = page.locator("[data-page=case] h2").first, page.locator(".undo-offer")
+    expect(title).to_have_text("Second")
+    expect(offer).to_have_text(re.compile(r"Undo u[45]:\d\d"))
+    # It is still offered after a page load, and by key.
+    page.goto("/console/queue/")
+    expect(offer).to_have_text(re.compile(r"Undo u[45]:\d\d"))
+    page.keyboard.press("u")
+    expect(title).to_have_text("First")
+    expect(page.get_by_role("status").filter(has_text="Taken back")).to_be_visible()
+    assert Proposal.objects.get(case=first).status == "waiting"
+
+    # On the case itself it is the button that stands where “Approve” stood.
+    page.keyboard.press("Shift+A")
+    undo = page.locator(".actions form[data-undo]")
+    expect(undo).to_contain_text(re.compile(r"goes out in [45]:\d\d"))
+    expect(offer).to_have_count(0)
+    undo.get_by_role("button").click()
+    expect(page.get_by_role("button", name="Approve & next")).to_be_visible()
+    page.keyboard.press("Shift+A")
+    expect(undo).to_be_visible()
+    # When it is out, the page says so by itself.
+    Proposal.objects.filter(case=first).update(status="done")
+    page.clock.fast_forward("06:00")
+    expect(page.locator(".step", has_text="Message").get_by_text("Done")).to_be_visible()
+    expect(undo).to_have_count(0)
+    page.keyboard.press("u")
+    expect(page.get_by_text("There is nothing to undo: what was approved last has gone out.")).to_be_visible()
 
 
 def test_an_edit_keeps_the_chips_and_is_checked_while_typing(sign_in: SignIn, sam: Any, chargebee: Any) -> None:

@@ -11,22 +11,78 @@
   const isTyping = (node) => !!node.closest?.("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]");
 
   // -- saying what happened --------------------------------------------------------------------------------------------------------
-  let lastUndo = [], toastTimer = 0;
-  const toast = (said, { bad = false, undo = [] } = {}) => {
+  const part = (tag, className, textContent) => Object.assign(document.createElement(tag), { className, textContent });
+  const said = () => {
+    const place = $(".said") || document.body.appendChild(part("div", "said", ""));
+    // Above the bar of actions, however many rows that has.
+    place.style.setProperty("--above", `${$(".actions")?.offsetHeight || 0}px`);
+    return place;
+  };
+  let toastTimer = 0;
+  const toast = (words, { bad = false } = {}) => {
     $(".toast")?.remove();
     clearTimeout(toastTimer);
-    const box = Object.assign(document.createElement("div"), { className: `toast${bad ? " is-bad" : ""}` });
+    const box = part("div", `toast${bad ? " is-bad" : ""}`, words);
     box.setAttribute("role", bad ? "alert" : "status");
-    box.append(Object.assign(document.createElement("span"), { textContent: said }));
-    if (undo.length) {
-      lastUndo = undo;
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Undo (u)" });
-      button.addEventListener("click", takeBack);
-      box.append(button);
-    }
-    document.body.append(box);
-    toastTimer = setTimeout(() => box.remove(), undo.length ? 12000 : bad ? 10000 : 6000);
+    said().prepend(box);
+    toastTimer = setTimeout(() => box.remove(), bad ? 10000 : 6000);
   };
+
+  // -- taking back: what was approved lately, newest last, kept over page loads until it goes out -----------------------------------------
+  const KEPT = "billing-ai-undo";
+  const approvals = () => {
+    let kept = [];
+    try { kept = JSON.parse(sessionStorage.getItem(KEPT)) || []; } catch { /* no storage, or not ours: nothing is kept */ }
+    return kept.filter((one) => one.until > Date.now());
+  };
+  const keep = (list) => { try { sessionStorage.setItem(KEPT, JSON.stringify(list)); } catch { /* without storage the case's own button undoes */ } };
+  const minutes = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  const offerUndo = () => {
+    const last = approvals().at(-1), shown = $(".undo-offer");
+    // On the case itself its own button counts.
+    if (!last || $(`form[data-undo] [value="${last.undo[0]}"]`)) { shown?.remove(); return; }
+    const left = $(".left-words", shown || document.body) || part("span", "left-words", "");
+    // Read out once a second it would drown everything else; the button says what matters.
+    left.setAttribute("aria-hidden", "true");
+    left.textContent = last.counts ? minutes(Math.ceil((last.until - Date.now()) / 1000)) : "";
+    if (shown) return;
+    const button = part("button", "undo-offer", "Undo ");
+    button.type = "button";
+    button.append(part("kbd", "", "u"), left);
+    button.addEventListener("click", () => takeBack());
+    said().append(button);
+  };
+  const remember = ({ undo = [], undo_seconds: seconds = 0 }) => {
+    if (!undo.length || !seconds) return;
+    const counts = seconds <= 3600;
+    keep([...approvals(), { undo, counts, until: Date.now() + (counts ? seconds : 60) * 1000 }]);
+    offerUndo();
+  };
+  const takeBack = async () => {
+    const kept = approvals(), form = $("form[data-undo]"), body = new FormData();
+    const chosen = kept.length ? kept.pop().undo : form ? new FormData(form).getAll("proposal") : [];
+    if (!chosen.length) return toast("There is nothing to undo: what was approved last has gone out.");
+    keep(kept);
+    offerUndo();
+    chosen.forEach((pk) => body.append("proposal", pk));
+    body.set("question", new URLSearchParams(location.search).toString());
+    const answer = await post("/console/undo/", body);
+    toast(answer.said, { bad: !answer.ok });
+    if (answer.to) await open(answer.to);
+  };
+  // What goes out soon counts down where it stands; when it should be out, the case is looked at again.
+  const countDown = () => {
+    offerUndo();
+    $$("[data-left]").forEach((one) => {
+      one.dataset.until ||= Date.now() + Number(one.dataset.left) * 1000;
+      const left = Math.ceil((one.dataset.until - Date.now()) / 1000);
+      one.textContent = left > 0 ? `in ${minutes(left)}` : "now";
+      if (left > -3 || one.dataset.looked) return;
+      one.dataset.looked = "yes";
+      if (!isTyping(document.activeElement) && !$("details.act[open], dialog[open]")) open(location.href, { push: false, stay: true });
+    });
+  };
+  setInterval(countDown, 500);
 
   const post = async (url, body) => {
     body.set("csrfmiddlewaretoken", csrf());
@@ -37,19 +93,6 @@
     return answer.json();
   };
 
-  const takeBack = async () => {
-    const button = $("[data-undo]");
-    const body = new FormData();
-    const chosen = lastUndo.length ? lastUndo : button ? [new FormData(button.form).get("proposal")] : [];
-    if (!chosen.length) return toast("There is nothing to undo.");
-    chosen.forEach((pk) => body.append("proposal", pk));
-    body.set("question", new URLSearchParams(location.search).toString());
-    lastUndo = [];
-    const answer = await post("/console/undo/", body);
-    toast(answer.said, { bad: !answer.ok });
-    if (answer.to) await open(answer.to);
-  };
-
   // -- changing the inside without a page load ---------------------------------------------------------------------------------------
   const swap = (html, url, { push = true, stay = false } = {}) => {
     const fresh = new DOMParser().parseFromString(html, "text/html").getElementById("console");
@@ -57,7 +100,10 @@
     // A parsed document has no scripts, so what is meant for readers without them would come to life.
     $$("noscript", fresh).forEach((one) => one.remove());
     page().replaceWith(fresh);
-    if (push) history.pushState({ console: true }, "", url);
+    // What was refused is said once; the address of the page is that of the case.
+    const address = new URL(url, location.href);
+    [...address.searchParams.keys()].forEach((key) => { if (key === "refused" || key.startsWith("seen_")) address.searchParams.delete(key); });
+    if (push) history.pushState({ console: true }, "", address);
     document.title = fresh.dataset.title || "Queue | Billing AI";
     const heading = $("#main h1");
     if (heading) heading.textContent = document.title.split(" | ")[0];
@@ -85,7 +131,9 @@
     try { answer = await post(form.action, body); }
     catch { answer = { ok: false, said: "The server cannot be reached. Nothing was sent; try again in a moment." }; }
     form.classList.remove("busy");
-    toast(answer.said, { bad: !answer.ok, undo: answer.undo || [] });
+    toast(answer.said, { bad: !answer.ok });
+    if (form.hasAttribute("data-undo")) keep(approvals().filter((one) => !one.undo.some((pk) => body.getAll("proposal").includes(pk))));
+    remember(answer);
     // A refused edit stays on the screen: nobody's typing is thrown away.
     if (answer.to && (answer.ok || (answer.look_again && !form.hasAttribute("data-editor")))) await open(answer.to);
   };
@@ -150,7 +198,6 @@
       catch { answer = { ok: false, said: "The server cannot be reached. Try again in a moment." }; }
       button.disabled = false;
       if (!answer.ok) { toast(answer.said, { bad: true }); return; }
-      const part = (tag, className, textContent) => Object.assign(document.createElement(tag), { className, textContent });
       if (answer.subject) place.append(part("p", "gloss-subject", answer.subject));
       place.append(part("p", "gloss-body", answer.text), ...[answer.by, ...answer.notes].map((said) => part("p", "small quiet", said)));
       place.hidden = true;
@@ -319,6 +366,7 @@
     place = -1;
     stayHere();
     refreshLater();
+    countDown();
     document.dispatchEvent(new CustomEvent("console:ready"));
   };
   document.addEventListener("DOMContentLoaded", ready);

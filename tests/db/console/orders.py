@@ -139,9 +139,13 @@ def automate_asked(case: Case) -> None:
 
 
 def hashes(case: Case) -> dict[str, str]:
-    one = case.proposals.get()
+    return hashes_of(case.proposals.get())
+
+
+def hashes_of(one: Proposal) -> dict[str, str]:
+    """The fields by which a page says which proposal it is about, and what of it was seen."""
     assert one.current is not None
-    shown = {f"content_hash:{one.pk}": one.current.content_hash, f"facts_hash:{one.pk}": facts_hash(case.chargebee_invoice_id)}
+    shown = {f"content_hash:{one.pk}": one.current.content_hash, f"facts_hash:{one.pk}": facts_hash(one.chargebee_invoice_id)}
     return {"proposal": str(one.pk), **shown}
 
 
