@@ -93,7 +93,7 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
     """
     now = clock.now()
     may_read = bool(case.chargebee_customer_id) and user.has_perm("approvals.read_personal")
-    asked = ask_helpdesk(case.chargebee_customer_id) if may_read else None
+    asked = [ask_helpdesk(case.chargebee_customer_id)] if may_read else []
     found = review_rows.read(case, now=now, also=also)
     # Before the live facts, which do arithmetic by the rules and would else ask for them in a statement of their own.
     in_force = rules.current(now, looked=found["rules"])
@@ -104,7 +104,10 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
     if live is None and found["notes"] and case.chargebee_customer_id:
         # No name was fetched, but colleagues may have written it: that is a read too.
         note_personal_read(user, case.chargebee_customer_id, "notes", f"review of case {case.pk}", opened=opened)
-    tickets, helpdesk_away = answered(asked) if asked is not None else ((), "")
+    if live is not None and live.email:
+        # Of the tickets that nobody tagged, those that the customer wrote.
+        asked.append(ask_helpdesk(address=live.email))
+    tickets, helpdesk_away = answered(*asked)
     invoice = fresh or invoice
     looked = _Looked(
         live=live,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
@@ -11,6 +12,7 @@ from typing import Any
 
 from approvals.actions import ACTIONS
 from approvals.models import Case
+from approvals.wording.words import category
 from audit.models import Entry
 from billing_ai.integrations import readers
 from billing_ai.integrations.ports import Ticket
@@ -20,7 +22,7 @@ from billing_ai.signals.models import ExternalTicket
 SHOWN = 100
 HELPDESK_SECONDS = 2.0
 """How long a page waits for the help desk, beside its other calls; what comes later is on the customer's page."""
-_ASKING = ThreadPoolExecutor(max_workers=4, thread_name_prefix="helpdesk")
+_ASKING = ThreadPoolExecutor(max_workers=8, thread_name_prefix="helpdesk")
 
 QUIET_STEPS = ("run.finished",)
 """Entries that only say that the machinery ran: what came of it (a proposal, a block) has a line of its own."""
@@ -61,20 +63,27 @@ class TimelineItem:
     href: str = ""
 
 
-def ask_helpdesk(customer_id: str) -> Future[Sequence[Ticket]]:
-    """Begin to ask for the customer's tickets, beside what else the page waits for. They hold personal data: for whoever may read it."""
-    return _ASKING.submit(readers.helpdesk().list_for_customer, customer_id)
+def ask_helpdesk(customer_id: str = "", *, address: str = "") -> Future[Sequence[Ticket]]:
+    """Begin to ask for tickets about a customer, or for those that an address opened, beside what else the page waits for.
+
+    They hold personal data: for whoever may read it.
+    """
+    return _ASKING.submit(readers.helpdesk().list_for_customer, customer_id, requester_address=address)
 
 
-def answered(asked: Future[Sequence[Ticket]]) -> tuple[Sequence[Ticket], str]:
-    """The tickets, or why there are none, in words."""
-    try:
-        return asked.result(timeout=HELPDESK_SECONDS), ""
-    except Late:
-        asked.cancel()
-        return (), "The help desk did not answer in time: its tickets are on the customer's page."
-    except OutsideError as error:
-        return (), f"The help desk could not be asked: {error.sentence}"
+def answered(*asked: Future[Sequence[Ticket]]) -> tuple[Sequence[Ticket], str]:
+    """The tickets of all these questions, each once; or, where one is not answered, what there is and why it is not all, in words."""
+    found: dict[str, Ticket] = {}
+    until, why = time.monotonic() + HELPDESK_SECONDS, ""
+    for one in asked:
+        try:
+            found |= {ticket.ticket_id: ticket for ticket in one.result(timeout=max(0.0, until - time.monotonic()))}
+        except Late:
+            one.cancel()
+            why = "The help desk did not answer in time: its tickets are on the customer's page."
+        except OutsideError as error:
+            why = f"The help desk could not be asked: {error.sentence}"
+    return tuple(found.values()), why
 
 
 def timeline(case: Case, found: Mapping[str, list[Any]], tickets: Sequence[Ticket]) -> tuple[TimelineItem, ...]:
@@ -83,9 +92,7 @@ def timeline(case: Case, found: Mapping[str, list[Any]], tickets: Sequence[Ticke
         TimelineItem(
             one.happened_at,
             "payment" if one.status == "success" else "failure",
-            "Payment went through"
-            if one.status == "success"
-            else f"Payment failed: {one.decline_category.replace('_', ' ') or 'unknown reason'}",
+            "Payment went through" if one.status == "success" else f"Payment failed: {category(one.decline_category or 'unknown').lower()}",
             f"{one.gateway} {one.decline_code}".strip(),
         )
         for one in found["payments"]

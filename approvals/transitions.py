@@ -109,7 +109,9 @@ def approve(
             )
             return proposal
         states.move(proposal, states.APPROVED, person(user), user=user, data=seen)
-        make_ready(proposal, delay=timedelta(seconds=settings.SEND_DELAY_SECONDS), not_before_check=verdict.not_before, began=began, behind=behind)
+        make_ready(
+            proposal, delay=timedelta(seconds=settings.SEND_DELAY_SECONDS), not_before_check=verdict.not_before, began=began, behind=behind
+        )
         if proposal.action == "collect_payment":
             hold_native_dunning(case, proposal, person(user), user)
         if case.owner_id is None:

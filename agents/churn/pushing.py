@@ -60,7 +60,8 @@ def build(context: PushContext) -> tuple[CaseDraft, Sequence[ProposalDraft], Map
     """One case of the night, and the push."""
     count = int(context.payload["count"])
     alarming = sum(context.bands.get(band, 0) for band in (ChurnScore.HIGH, ChurnScore.CRITICAL))
-    sentence = f"{count:,} customers were scored in the night of {context.night}; {alarming:,} of them are a high or critical risk."
+    night = date.fromisoformat(context.night)
+    sentence = f"{count:,} customers were scored in the night of {night.day} {night:%b %Y}; {alarming:,} {'is' if alarming == 1 else 'are'} at high or critical risk."
     case = CaseDraft(
         kind=CASE_KIND,
         customer_id="",

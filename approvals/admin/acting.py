@@ -41,7 +41,16 @@ def _text(form: QueryDict, key: str) -> str:
     return form.get(key, "").strip()
 
 
-def _day(form: QueryDict, key: str) -> date:
+def _quick_day(form: QueryDict, reader: Reader) -> date | None:
+    """The day of a button such as “3 days”: that many after the reader's today."""
+    quick = _text(form, "days")
+    return reader.today() + timedelta(days=int(quick)) if quick.isdigit() and 0 < int(quick) <= 365 else None
+
+
+def _day(form: QueryDict, key: str, reader: Reader) -> date:
+    quick = _quick_day(form, reader)
+    if quick is not None:
+        return quick
     try:
         return date.fromisoformat(_text(form, key))
     except ValueError as error:
@@ -49,10 +58,12 @@ def _day(form: QueryDict, key: str) -> date:
 
 
 def _moment(form: QueryDict, key: str, reader: Reader) -> datetime:
-    """A quick choice (`tomorrow`, `3`, `7` days, at 9 o'clock of the reader's day) or an exact local time."""
-    quick = _text(form, "days")
-    if quick.isdigit() and 0 < int(quick) <= 365:
-        day = reader.today() + timedelta(days=int(quick))
+    """An exact local time, or the day of a button (at 9 o'clock of the reader's day).
+
+    What was typed counts: Enter in another field presses a form's first button, and that is a quick one.
+    """
+    day = None if _text(form, key) else _quick_day(form, reader)
+    if day is not None:
         return datetime(day.year, day.month, day.day, 9, tzinfo=reader.zone)
     try:
         return datetime.fromisoformat(_text(form, key)).replace(tzinfo=reader.zone)
@@ -105,7 +116,7 @@ def _call_task(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
 
 
 def _promise(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    amount, due_on = _amount(form, "amount", case.currency), _day(form, "due_on")
+    amount, due_on = _amount(form, "amount", case.currency), _day(form, "due_on", reader)
     case_transitions.take_promise(case.pk, user, amount, due_on)
     return f"Promise noted: {reader.money(amount)} by {reader.day(due_on)}. Whether it is kept follows by itself."
 
@@ -292,10 +303,10 @@ def undo(request: ConsoleRequest) -> HttpResponse:
         return _refused(request, case, "undo", late[0][1] if late else Refused("nothing_chosen", "There is nothing to undo."))
     said = "Taken back: it waits for a decision again."
     if late:
-        for _, error in late:
-            _note_refused(request, case, "undo", error)
+        for _, refused in late:
+            _note_refused(request, case, "undo", refused)
         taken = ", ".join(words.action(one.action) for one in undone)
-        said = " ".join([f"Taken back: {taken}.", *(f"{title}: {error.sentence}" for title, error in late)])
+        said = " ".join([f"Taken back: {taken}.", *(f"{title}: {refused.sentence}" for title, refused in late)])
     return _done(request, case, said, stay_on=case)
 
 

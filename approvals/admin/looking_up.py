@@ -31,8 +31,9 @@ ACTION_CHOICES = {key: row[0] for key, row in words.ACTIONS.items()}
 
 
 def case_link(case_id: object, text: str) -> SafeString:
-    """To the review page of a case."""
-    return format_html('<a class="text-primary-700 dark:text-primary-500" href="{}">{}</a>', reverse("console:case", args=[case_id]), text)
+    """To the review page of a case; a case without an invoice has no number to be called by."""
+    address = reverse("console:case", args=[case_id])
+    return format_html('<a class="text-primary-700 dark:text-primary-500" href="{}">{}</a>', address, text or "no invoice")
 
 
 @admin.register(Case)

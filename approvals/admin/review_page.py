@@ -209,8 +209,8 @@ def _difference(one: ReviewedProposal) -> list[tuple[str, str]]:
 
 
 def _factors(case: Case) -> list[dict[str, Any]]:
-    """The reasons that moved the likelihood, the strongest first, with the width of their bar."""
-    rows = [row for row in case.reasons if isinstance(row, dict)]
+    """The reasons that moved the likelihood, the strongest first, with the width of their bar. What acting adds stands above them already."""
+    rows = [row for row in case.reasons if isinstance(row, dict) and row.get("code") != "acting"]
     strongest = max((abs(float(row.get("weight") or 0)) for row in rows), default=0) or 1
     return [
         {

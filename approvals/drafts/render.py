@@ -72,6 +72,7 @@ def _with_footer(text: str, footer: str, channel: Channel) -> str:
 
 _SAYS_STOP = re.compile(r"(?<![A-Za-z])STOP(?![A-Za-z])")
 _SIGNS = re.compile(r"(\{\{\s*sender\.name\s*\}\})(?:\n\{\{\s*vendor\.name\s*\}\})?\s*\Z")
+_NAMED_TWICE = re.compile(r"(\{\{\s*sender\.name\s*\}\})\n\{\{\s*vendor\.name\s*\}\}")
 
 
 def _plain_links(template: str, language: str) -> str:
@@ -99,12 +100,16 @@ def _fill(template: str, part: Literal["subject", "body"], facts: DraftFacts, lo
 
 
 def _signed(body: str, facts: DraftFacts, channel: Channel) -> str:
-    """The body with the vendor's signature under a sender who signs at its end, and no name twice where the vendor itself signs."""
-    found = _SIGNS.search(body)
-    if found is None or channel == "sms":
+    """The body with the vendor's signature under a sender who signs at its end, and no name twice where the vendor itself signs.
+
+    Somebody may have written a line below the names: they are one name there too.
+    """
+    if channel == "sms":
         return body
-    end = found.group(1) if facts.sender_name == facts.vendor else found.group(0)
-    return body[: found.start()] + end + (f"\n{facts.signature}" if facts.signature else "")
+    if facts.sender_name == facts.vendor:
+        body = _NAMED_TWICE.sub(r"\1", body)
+    found = _SIGNS.search(body)
+    return body if found is None else body[: found.start()] + found.group(0) + (f"\n{facts.signature}" if facts.signature else "")
 
 
 def _sms_footer(text: str, facts: DraftFacts, tag: str) -> str:

@@ -77,13 +77,17 @@ def _of_row(subject: Subject, row: PhaseRule | None, moment: Moment) -> tuple[st
         return ASSIST, Check("rollout.phase", "person", "No phase is set for this agent and customer, so a person decides.")
     if row.phase == OBSERVE:
         if moment == "propose":
-            return OBSERVE, Check("rollout.phase", "allow", f"Only observed ({row.segment}).")
+            return OBSERVE, Check("rollout.phase", "allow", f"Only observed{_of_segment(row.segment)}.")
         return OBSERVE, Check("rollout.phase", "deny", f"For {row.segment} this agent may only observe: nothing goes out.")
     if row.phase == ASSIST:
-        return ASSIST, Check("rollout.phase", "person", f"A person approves each of these ({row.segment}).")
+        return ASSIST, Check("rollout.phase", "person", f"A person approves each of these{_of_segment(row.segment)}.")
     if is_sampled(subject, row.sample_percent):
         return AUTOMATE, Check("rollout.sample", "person", f"One of the {row.sample_percent} % that a person sees all the same.")
-    return AUTOMATE, Check("rollout.phase", "allow", f"May be done without a person within the limits ({row.segment}).")
+    return AUTOMATE, Check("rollout.phase", "allow", f"May be done without a person within the limits{_of_segment(row.segment)}.")
+
+
+def _of_segment(segment: str) -> str:
+    return "" if segment == "everyone" else f" (segment “{segment}”)"
 
 
 def _rates(rules: Rules) -> Mapping[str, Any]:

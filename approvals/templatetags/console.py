@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
+import babel
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -73,6 +74,13 @@ def percent(basis_points: int | None) -> str:
 
 
 @register.filter
+def points(basis_points: int) -> str:
+    """A difference between two percentages: 31 points, which is not 31 % more."""
+    whole = round(basis_points / 100)
+    return f"{whole} point{'s' if whole != 1 else ''}"
+
+
+@register.filter
 def category(key: str) -> str:
     """Why a payment failed, in words."""
     return words.category(key)
@@ -101,6 +109,23 @@ def badge(key: str) -> SafeString:
     """A status as a small label whose colour repeats what its words say."""
     text, tone = words.status(key)
     return format_html('<span class="badge badge-{}">{}</span>', tone, text)
+
+
+@register.filter
+def language(tag: str) -> str:
+    """A language tag as its English name: `nl` → `Dutch`. A tag that nobody knows stays as it is."""
+    try:
+        return babel.Locale.parse(tag, sep="-").get_language_name("en") or tag
+    except (ValueError, babel.UnknownLocaleError):
+        return tag
+
+
+@register.filter
+def writer(model: str) -> str:
+    """Who wrote a draft. The built-in writers bear `offline/` in their names."""
+    if model == "template":
+        return "from a template"
+    return "by the built-in writer" if model.startswith("offline/") else f"by {model or 'the agent'}"
 
 
 @register.filter

@@ -20,6 +20,8 @@ from billing_ai.kernel import clock
 
 _LATE = timedelta(minutes=5)
 """A sweep that has not run for so long, or news that has waited so long, is worth a look."""
+_NEAR_PERCENT = 80
+"""How much of a daily limit is used when the table of limits opens by itself."""
 
 
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -30,6 +32,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     today = reader.today()
     figures, now_small = known(datetime(today.year, today.month, 1, tzinfo=reader.zone)), small()
     counts = view_counts(request.user, reader)  # type: ignore[arg-type]  # the admin lets only stored users in
+    health, rows_of_limits = _health(figures, now_small, reader), _limits(now_small, reader)
     parked = sum(figures.counts[key] for key in ("event", "run", "execution"))
     return {
         **context,
@@ -53,8 +56,10 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "recovered": _sums(figures.recovered, reader),
         "charts": _charts(figures, reader),
         "spend": _spend(now_small, reader),
-        "limits": _limits(now_small, reader),
-        "health": _health(figures, now_small, reader),
+        "limits": rows_of_limits,
+        "is_near_a_limit": any(row["share"] >= _NEAR_PERCENT for row in rows_of_limits),
+        "health": health,
+        "sweeps_in_time": sum(row["title"].startswith("Sweep") and not row["light"] for row in health),
         "switches_on": [switch for switch in now_small.switches if switch.is_on],
         "agents": sorted({phase.agent for phase in now_small.phases} | {row["agent"] for row in figures.runs} | {"dunning"}),
         "may_switch": request.user.has_perm("approvals.change_rules"),

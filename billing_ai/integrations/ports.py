@@ -146,7 +146,7 @@ class HelpdeskReader(Protocol):
     """Tickets, read. Its own port, so that what may only read holds nothing that can write."""
 
     def list_for_customer(self, customer_id: str, *, requester_address: str = "", limit: int = 20) -> Sequence[Ticket]:
-        """A customer's tickets, newest first, at most `limit`. Raises Retryable or Terminal."""
+        """Tickets about a customer (empty: no matter whom) or opened by an address, newest first, at most `limit`. Raises Retryable or Terminal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class HelpDesk:
             web.get(base + r"/tickets/{id:\d+}/audits.json", self.audits),
             web.get(f"{base}/search.json", self.search),
             web.get(f"{base}/users/me.json", self.me),
+            web.get(r"/zendesk/agent/tickets/{id:\d+}", self.agents_page),
         ]
 
     async def create(self, request: web.Request) -> web.Response:
@@ -179,6 +180,10 @@ class HelpDesk:
         if not _allowed(request):
             return _unauthorised()
         return web.json_response({"user": {"id": 1, "name": "Simulator agent", "role": "agent", "active": True}})
+
+    async def agents_page(self, request: web.Request) -> web.Response:
+        """Where an agent looks at a ticket: the simulator shows all of them on one page."""
+        raise web.HTTPFound(f"/helpdesk/#ticket-{request.match_info['id']}")
 
 
 async def _ticket_of(request: web.Request) -> tuple[web.Response | None, dict[str, Any]]:

@@ -18,8 +18,11 @@ class ZendeskReader:
     """Tickets, read."""
 
     def list_for_customer(self, customer_id: str, *, requester_address: str = "", limit: int = 20) -> Sequence[Ticket]:
-        """Tickets that bear the customer's tag or that their address opened, newest first. Raises Retryable or Terminal."""
-        queries = [f"type:ticket tags:{customer_tag(customer_id)}"]
+        """Tickets that bear the customer's tag or that their address opened, newest first. Raises Retryable or Terminal.
+
+        Without an id only the address counts; without an address that can be asked for, only the id.
+        """
+        queries = [f"type:ticket tags:{customer_tag(customer_id)}"] if customer_id else []
         if _is_plain_address(requester_address):
             queries.append(f"type:ticket requester:{requester_address}")
         vendor = zendesk()

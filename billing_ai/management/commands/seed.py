@@ -12,12 +12,12 @@ from approvals.models import Phase
 from approvals.policy.defaults import install_defaults
 
 PEOPLE = {
-    "specialist": "Sam, collections specialist",
-    "lead": "Lena, head of collections",
-    "lead2": "Luis, second lead",
-    "finance": "Fay, finance",
-    "auditor": "Aldo, auditor",
-    "admin": "Ada, administrator",
+    "specialist": "Sam Ortiz, collections specialist",
+    "lead": "Lena Berg, head of collections",
+    "lead2": "Luis Prado, second lead",
+    "finance": "Fay Nolan, finance",
+    "auditor": "Aldo Conti, auditor",
+    "admin": "Ada Winter, administrator",
 }
 PASSWORD = "demo-billing-ai"  # noqa: S105 - made-up people on one machine; `seed` refuses to run anywhere else
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             row.phase, row.reason = Phase.ASSIST, "the demo shows what the agent proposes"
             row.save()
         for name, full in PEOPLE.items():
-            first, _, last = full.partition(", ")
+            first, _, last = full.partition(",")[0].partition(" ")
             user, is_new = User.objects.get_or_create(username=name, defaults={"first_name": first, "last_name": last, "is_staff": True})
             if is_new:
                 user.is_superuser = name == "admin"

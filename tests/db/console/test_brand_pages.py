@@ -67,5 +67,7 @@ def test_the_signature_stands_under_the_sender_and_no_name_stands_twice() -> Non
     draft = SlotDraft("", "Hello.\n\n{{ sender.name }}\n{{ vendor.name }}")
     assert render(draft, facts()).text == "Hello.\n\nDana Whitfield\nHarbour"
     assert render(draft, replace(facts(), sender_name="Harbour")).text == "Hello.\n\nHarbour"
+    below = SlotDraft("", f"{draft.body}\nThank you.")
+    assert render(below, replace(facts(), sender_name="Harbour")).text == "Hello.\n\nHarbour\nThank you."
     assert render(draft, facts(signature="Accounts, north")).text == "Hello.\n\nDana Whitfield\nHarbour\nAccounts, north"
     assert render(SlotDraft("", "Pay. {{ sender.name }}", "sms"), facts(signature="Accounts")).text == "Pay. Dana Whitfield"

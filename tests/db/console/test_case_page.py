@@ -25,7 +25,7 @@ from approvals.models import Policy, Proposal
 from approvals.policy import consent
 from audit import ledger
 from audit.actor import system
-from billing_ai.facts.models import Customer, Invoice, Subscription
+from billing_ai.facts.models import Customer, Invoice, Subscription, Transaction
 from billing_ai.integrations import readers
 from billing_ai.integrations.ports import Ticket
 from billing_ai.kernel import clock
@@ -35,11 +35,11 @@ from tests import factories
 
 
 def _helpdesk(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[str]:
-    """The reading port, answering with `answer()`; gives the customers that were asked about."""
+    """The reading port, answering with `answer()`; gives the customers and addresses that were asked about."""
     asked: list[str] = []
 
-    def list_for_customer(customer_id: str, **_: Any) -> Any:
-        asked.append(customer_id)
+    def list_for_customer(customer_id: str, *, requester_address: str = "", **_: Any) -> Any:
+        asked.append(customer_id or requester_address)
         return answer()
 
     monkeypatch.setattr(readers, "helpdesk", lambda: SimpleNamespace(list_for_customer=list_for_customer))
@@ -48,6 +48,33 @@ def _helpdesk(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[str]:
 
 def _ticket() -> Ticket:
     return Ticket("812", "Invoice is wrong", "open", "high", clock.now() - timedelta(hours=2), None, url="https://desk.example/812")
+
+
+def test_the_page_speaks_of_languages_writers_and_failures_in_words(chargebee: Any, as_user: Any) -> None:
+    acting = {"code": "acting", "sentence": "Acting now changes the odds by this much.", "weight": 0.9, "fact": ""}
+    case = factories.case(chargebee, words=factories.GERMAN, locale="de-DE", uplift_bp=3_100, category="mandate")
+    case.reasons = [acting, *case.reasons]
+    case.save()
+    Transaction.objects.create(
+        pk="txn_1", chargebee_customer_id=case.chargebee_customer_id, invoice_ids=[case.chargebee_invoice_id], kind="payment", status="failure",
+        decline_category="mandate", decline_code="mandate_expired", gateway="gocardless", happened_at=clock.now(), fetched_at=clock.now(), amount_minor=1, currency="EUR",
+    )  # fmt: skip
+    page = as_user(factories.user("specialist")).get(f"/console/case/{case.pk}/").content.decode()
+    assert "German, friendly · by the built-in writer" in page
+    assert 'acting now adds <strong class="gain-words">31 points</strong>' in page
+    assert "Acting now changes the odds" not in page
+    assert "Payment failed: no valid mandate" in page
+
+
+def test_a_promise_by_a_button_and_a_typed_time_before_a_button(chargebee: Any, as_user: Any) -> None:
+    case, client = factories.case(chargebee), as_user(factories.user("specialist"))
+    at = clock.now().replace(minute=30, second=0, microsecond=0) + timedelta(days=9)
+    # Enter in the note presses the form's first button, “Tomorrow”.
+    client.post(f"/console/case/{case.pk}/snooze/", {"days": "1", "until": f"{at:%Y-%m-%dT%H:%M}"})
+    client.post(f"/console/case/{case.pk}/promise/", {"days": "7", "due_on": "", "amount": "20.00"})
+    case.refresh_from_db()
+    assert case.snoozed_until == at
+    assert case.promises.get().due_on == (clock.now() + timedelta(days=7)).date()
 
 
 def _tell(case: Any, kind: str, **data: Any) -> None:
@@ -75,7 +102,8 @@ def test_tickets_and_events_are_in_the_time_line_and_finished_runs_are_not(
     page = as_user(factories.user("specialist")).get(f"/console/case/{case.pk}/").content.decode()
     shown = page[page.index('id="time-title"') :]
 
-    assert asked == [case.chargebee_customer_id]
+    assert asked == [case.chargebee_customer_id, "ada@example.com"]
+    assert shown.count(">Ticket 812<") == 1
     assert '<a href="https://desk.example/812" rel="noreferrer">Ticket 812</a>' in shown
     assert "Invoice is wrong · open · high" in shown
     assert "Ticket T-77 at intercom" in shown

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from approvals.models import Policy, Suppression
+from approvals import transitions
+from approvals.models import Case, Policy, Suppression
 from approvals.policy import rollout
 from audit.models import Entry
 from billing_ai.tables.csv_files import BadFile, read_rows, safe_cell
@@ -67,6 +69,17 @@ def test_a_list_is_taken_whole_or_not_at_all(as_user: Any) -> None:
 def test_a_file_that_is_no_such_list_is_refused_in_words(content: bytes) -> None:
     with pytest.raises(BadFile):
         read_rows(content, ("customer_id",))
+
+
+def test_a_case_without_an_invoice_can_be_opened_from_every_table(as_user: Any) -> None:
+    case = Case.objects.create(
+        kind="churn", agent="churn", chargebee_customer_id="cus_a", currency="EUR", amount_due_minor=0, trace_id="c" * 32
+    )
+    transitions.make_ready(factories.proposal(case, action="alert", status="approved"), delay=timedelta(1))
+    client = as_user(factories.user("auditor"))
+    for table in ("case", "proposal", "execution"):
+        page = client.get(f"/console/approvals/{table}/").content.decode()
+        assert f'href="/console/case/{case.pk}/">no invoice</a>' in page
 
 
 def test_the_history_of_a_rule_shows_the_words_that_changed(as_user: Any) -> None:
