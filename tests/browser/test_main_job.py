@@ -83,6 +83,43 @@ def test_chargebee_is_told_where_to_send_its_events(sign_in: Callable[..., Page]
     assert made["enabled_events"]
 
 
+def test_tickets_of_the_help_desk_stand_in_the_time_line(sign_in: Callable[..., Page], world: World) -> None:  # noqa: F811
+    """Over HTTP from the simulated help desk: what the customer wrote, what we opened, and that it cannot be asked."""
+    customer, other = world.customer("de"), world.customer("fr")
+    invoice_id = world.fail(customer)
+    world.hear()
+    case = world.case(invoice_id)
+    desk = httpx.Client(
+        base_url=f"{world.site.base_url}/zendesk", auth=("agent@northwind.example/token", "simulator"), follow_redirects=True
+    )
+
+    def write(who: dict[str, Any], subject: str) -> int:
+        asked = {"subject": subject, "comment": {"body": "Please help."}, "requester": {"name": "A customer", "email": who["email"]}}
+        return int(desk.post("/api/v2/tickets.json", json={"ticket": asked}).raise_for_status().json()["ticket"]["id"])
+
+    theirs, another = write(customer, "The amount is <b>wrong</b>"), write(other, "Somebody else's")
+    page = sign_in(world.people["specialist"], path=f"/console/case/{case.pk}/")
+    line = page.locator("section", has=page.get_by_role("heading", name="Timeline"))
+    expect(line).to_contain_text("The amount is <b>wrong</b> · new")
+    expect(line.get_by_role("link", name=f"Ticket {another}")).to_have_count(0)
+    address = line.get_by_role("link", name=f"Ticket {theirs}").get_attribute("href")
+    assert "The amount is" in desk.get(str(address)).raise_for_status().text
+
+    page.keyboard.press("m")
+    page.locator("summary", has_text="Escalate").click()
+    page.get_by_label("Why", exact=True).last.fill("They say that the amount is wrong.")
+    page.get_by_role("button", name="To the help desk").click()
+    expect(page.get_by_role("status").filter(has_text="A help-desk ticket")).to_be_visible()
+    world.act()
+    page.goto(f"/console/case/{case.pk}/")
+    expect(line.get_by_role("link", name=re.compile("^Ticket "))).to_have_count(2)
+
+    world.site.post("/control/faults", kind="status", method="GET", path="zendesk", status=503)
+    page.goto(f"/console/case/{case.pk}/")
+    expect(line.get_by_role("status")).to_contain_text("The help desk could not be asked")
+    expect(line).to_contain_text("Case opened")
+
+
 def _pay(mail: str) -> None:
     """As the customer does: open the page behind the link in the mail and press the button."""
     link = re.search(r"https?://\S+/(?:pay|pages)/\S+", mail)
