@@ -39,6 +39,16 @@ def places_with(words: list[str]) -> list[str]:
     return sorted(found)
 
 
+def rows_of(tables: list[str]) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of those of the tables that have any, as the database gives them, by primary key."""
+    with connection.cursor() as cursor:
+        found = {}
+        for table in _with_rows(cursor, tables):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)} ORDER BY 1")
+            found[table] = cursor.fetchall()
+        return found
+
+
 def make_quick() -> None:
     """Nothing that a test writes has to outlive a crash of the machine: SQLite does not wait for the disk. Before the first connection."""
     if connection.vendor == "sqlite":
@@ -87,11 +97,15 @@ class Installed:
                 cursor.execute(statement)
 
     def _changed(self, cursor: Any) -> list[str]:
-        empty = [table for table, (_, rows) in self.tables.items() if not rows]
-        asked = (f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {connection.ops.quote_name(table)})" for table in empty)
-        cursor.execute(" UNION ALL ".join(asked))
-        changed = [str(row[0]) for row in cursor.fetchall()]
+        changed = _with_rows(cursor, [table for table, (_, rows) in self.tables.items() if not rows])
         return changed + [table for table, (columns, rows) in self.tables.items() if rows and _rows(cursor, table, columns) != rows]
+
+
+def _with_rows(cursor: Any, tables: list[str]) -> list[str]:
+    cursor.execute(
+        " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {connection.ops.quote_name(table)})" for table in tables)
+    )
+    return [str(row[0]) for row in cursor.fetchall()]
 
 
 def _named(columns: tuple[str, ...]) -> str:
