@@ -74,7 +74,7 @@ SMS = Words(
 
 @cache
 def _hashed(hasher: str) -> str:
-    """The password as this hasher keeps it. Hashing is slow on purpose, and once is enough."""
+    """The password as this hasher keeps it: benches have the real one, and there once is enough."""
     return make_password(PASSWORD)
 
 

@@ -8,7 +8,6 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from approvals.policy.defaults import install_defaults
 from tests import factories
 
 
@@ -20,7 +19,6 @@ def chargebee(monkeypatch: pytest.MonkeyPatch) -> factories.FakeChargebee:
 @pytest.fixture(autouse=True)
 def rules(db: Any) -> None:
     cache.clear()
-    install_defaults()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from approvals import brand
 from approvals.drafts.render import SlotDraft, render
 from approvals.models import Policy
 from approvals.policy import rules
-from approvals.policy.defaults import install_defaults
 from approvals.revisions import draft_policy
 from tests.factories import PASSWORD, user
 from tests.unit.drafts.cases import facts
@@ -24,7 +23,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _rules() -> Any:
     rules.forget()
-    install_defaults()
     yield
     rules.forget()
 

@@ -15,7 +15,6 @@ from agents.churn.interventions import install_default_rules
 from agents.churn.models import ChurnSetting, HealthWeighting, InterventionRule
 from agents.models import Release
 from approvals.policy import rules
-from approvals.policy.defaults import install_defaults
 from audit.models import Entry, PersonalDataRead
 from billing_ai.kernel import clock
 from tests.db.churn.conftest import NOW, customer
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _scored() -> Any:
     rules.forget()
-    install_defaults()
     install_default_rules()
     clock.shift(NOW - clock.now() + clock.offset())
     customer("cus_risky", failed=6)

@@ -10,7 +10,6 @@ from django.contrib.auth.models import Permission, User
 
 from approvals.models import Case, Execution, Proposal, Revision
 from approvals.policy import rules
-from approvals.policy.defaults import install_defaults
 from billing_ai.facts.models import Customer, Invoice, PaymentSource
 from billing_ai.kernel import ids
 
@@ -21,7 +20,6 @@ NOW = datetime(2026, 3, 11, 10, 0, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def _fresh_rules(db: None) -> None:
     rules.forget()
-    install_defaults()
 
 
 @pytest.fixture
