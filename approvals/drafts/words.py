@@ -1,7 +1,7 @@
 """Word lists per language, from `words/<language>.json`, compiled once and searched fast.
 
 A list entry is a small pattern over folded text (lower case, no accents): a space stands for any white space, `*` after a stem for any
-ending, `...` for up to four words between, `(a|b)` for a choice, `x?` for an optional character.
+ending, `...` for up to four words between, `.{0,9}` for up to nine characters of the sentence, `(a|b)` for a choice, `x?` for an optional character.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _GAP = rf"(?:[^\w{FILL}'%.!?。！？\n]+[\w{FILL}'%]+){{0,4}}?[^\w{FILL}'%.!?�
 _AT_END = r"\s*$"
 _SENTENCE_END = re.compile(r"[.!?;。！？\n](?=\s|$)|[。！？\n]")
 _ALL = re.compile(r".+", re.DOTALL)
+_SOME = r"[^.!?;。！？।\n]{"
 _CJK_GAP = r"[^.!?。！？\n]{0,12}?"
 
 PHRASE_RULES = (
@@ -62,6 +63,14 @@ CONSTRUCTIONS: tuple[tuple[str, str, str, int], ...] = (
     ("promise", "bears", "fees", 40),
     ("threat_legal", "passes", "file", 40),
     ("threat_legal", "outsider", "collects", 50),
+    ("threat_legal", "tells", "partners", 50),
+    ("threat_legal", "boss", "liable", 60),
+    ("promise", "team", "unnoticed", 60),
+    ("promise", "plan", "unchanged", 50),
+    ("discount", "sum", "negotiable", 50),
+    ("state_claim", "our_side", "settled", 40),
+    ("state_claim", "bank", "sent", 40),
+    ("state_claim", "money", "lodged", 50),
     ("prompt_leak", "wanted", "text", 40),
     ("prompt_leak", "omits", "told", 60),
     ("prompt_leak", "note", "ignored", 60),
@@ -163,7 +172,8 @@ def to_regex(entry: str, is_spaced: bool) -> str:
     if entry.endswith(_AT_END):
         return to_regex(entry[: -len(_AT_END)], is_spaced) + r"\s*$"
     folded = fold_pattern(entry)
-    folded = folded.replace("...", "\x00").replace(".", r"\.").replace("$", r"\$")
+    folded = folded.replace("...", "\x00")
+    folded = re.sub(r"\.(?!\{\d)", r"\.", folded).replace("$", r"\$").replace(".{", _SOME)
     folded = re.sub(r"^\*|(?<=[(| ])\*(?=\w)|(?<=[\w'’])\*|(?<=[^ (]\))\*", r"\\w*", folded)
     folded = folded.replace(" ?", r"[\s\-]*")
     folded = re.sub(r" *\x00 *", lambda found: _GAP if is_spaced else _CJK_GAP, folded)
@@ -176,7 +186,7 @@ def _bounded(body: str, is_spaced: bool) -> str:
 
 def _literals(entry: str) -> tuple[str, ...]:
     """Stretches one of which must occur literally: the longest one outside choices, else the choice whose shortest member is longest."""
-    folded = fold_pattern(entry).replace("...", " ")
+    folded = re.sub(r"\.\{[\d,]*\}", " ", fold_pattern(entry).replace("...", " "))
     choices = [choice.split("|") for choice, end in re.findall(r"\(([^()]*)\)(\?|(?<= \))\*)?", folded) if not end]
     while (shorter := re.sub(r"\([^()]*\)[?*]?", " ", folded)) != folded:
         folded = shorter
@@ -240,6 +250,9 @@ def lexicon(language: str) -> Lexicon | None:
                 *kinds.get("undone", ()),
                 *kinds.get("ended", ()),
                 *kinds.get("closed", ()),
+                *kinds.get("settled", ()),
+                *kinds.get("sent", ()),
+                *kinds.get("lodged", ()),
             )
         },
         numbers={fold_pattern(word): number for word, number in content.get("numbers", {}).items()},

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from approvals.drafts.folding import FILL, fold_pattern
-from approvals.drafts.words import CONSTRUCTIONS, PHRASE_RULES, lexicon, supported_languages, to_regex
+from approvals.drafts.words import CONSTRUCTIONS, PHRASE_RULES, has_full_lists, lexicon, supported_languages, to_regex
 from tests.unit.drafts.cases import facts, mail, rules
 
 
@@ -34,10 +34,25 @@ def test_every_list_of_a_language_compiles(language: str) -> None:
         ("send ... card", "send us your new card", True),
         ("send ... card", "send it. the card", False),
         ("colou?r", "color", True),
+        ("will .{0,9}stop", "will all stop", True),
+        ("will .{0,9}stop", "will. then stop", False),
+        ("will .{0,9}stop", "will in the end stop", False),
     ],
 )
 def test_the_pattern_language(entry: str, text: str, is_match: bool) -> None:
     assert (re.fullmatch(to_regex(entry, is_spaced=True), text) is not None) is is_match
+
+
+def test_an_entry_with_a_counted_gap_is_looked_for_where_its_words_are() -> None:
+    words = lexicon("hi")
+    assert words is not None
+    assert "consequence" in words.scan(fold_pattern("आपकी सेवा कल से बंद हो जाएगी।"))
+    assert "false_urgency" not in words.scan(fold_pattern("चालान अभी तक खुला है।"))
+
+
+@pytest.mark.parametrize("language", sorted(supported_languages()))
+def test_every_language_that_we_claim_has_the_kinds_of_words(language: str) -> None:
+    assert has_full_lists(language)
 
 
 @pytest.mark.parametrize(
