@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from approvals.contract import Words
 from approvals.drafts import built_in
-from approvals.models import Case, Contact, Execution, KillSwitch, Outcome, Proposal, Suppression
+from approvals.models import Case, Contact, KillSwitch, Outcome, Proposal, Suppression
 from approvals.policy import rollout
 from billing_ai.kernel import clock
 from tests import factories
@@ -233,22 +233,3 @@ def test_today_has_a_table_behind_each_chart_and_the_switch_is_turned_off_again(
     page.get_by_role("button", name="Turn off").click()
     expect(page.get_by_text("Wrong amounts.")).to_have_count(0)
     assert KillSwitch.objects.get(scope="all").is_on is False
-
-
-@pytest.mark.parametrize("role", ["finance", "auditor"])
-def test_who_only_looks_finds_nothing_to_press(sign_in: SignIn, rules: None, chargebee: Any, role: str) -> None:
-    case = factories.case(chargebee, first_name="Greta", headline="Only to look at")
-    page = sign_in(factories.user(role))
-    expect(page.locator("[data-all]")).to_have_count(0)
-    page.get_by_role("link", name="Only to look at").click()
-    expect(page.get_by_text("You may look at this case")).to_be_visible()
-    for key in ("a", "e", "r", "s", "t", "c", "p"):
-        page.keyboard.press(key)
-    expect(page.locator("details.act, [data-edit], [data-hotkey]")).to_have_count(0)
-    expect(page.locator(".case-head")).to_contain_text("Greta" if role == "finance" else case.chargebee_customer_id)
-    if role == "auditor":
-        expect(page.get_by_text("Greta")).to_have_count(0)
-    page.goto("/console/")
-    expect(page.get_by_role("heading", name="Kill switch")).to_have_count(0)
-    assert not Execution.objects.exists()
-    assert case.proposals.get().status == "waiting"
