@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -45,6 +47,16 @@ def agent(name: str) -> Actor:
 def system(name: str) -> Actor:
     """A part of this system that acts by the clock: a sweep, a checkpoint, a migration."""
     return Actor("system", name, name)
+
+
+def operator() -> Actor:
+    """Whoever ran this command on a machine, by their login there (`os:root`): the process's own account, not what its environment claims."""
+    account = os.getuid()
+    try:
+        login = pwd.getpwuid(account).pw_name
+    except KeyError:  # a container's account without a name
+        login = str(account)
+    return Actor("system", f"os:{login}", f"{login} at the command line")
 
 
 def chargebee() -> Actor:

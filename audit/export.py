@@ -25,7 +25,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.template.loader import render_to_string
 
-from audit import keys, ledger, recipe
+from audit import keys, ledger, reads, recipe
 from audit.actor import Actor, current_trace_id
 from audit.checkpoints import line_of, take
 from audit.models import Checkpoint, CheckpointHead, Entry
@@ -56,7 +56,7 @@ class Pack:
 
 
 def case_pack(case_id: UUID, actor: Actor, into: BinaryIO) -> Pack:
-    """Write the pack of one case. Raises LookupError when the ledger knows no such case."""
+    """Write the pack of one case; it is noted as a read of its words by `actor`. Raises LookupError when the ledger knows no such case."""
     own = Entry.objects.filter(case_id=case_id)
     if not own.exists():
         raise LookupError(f"the ledger has no entry about case {case_id}")
@@ -114,6 +114,7 @@ def _write(
     writing = _Writing(into)
     shown: list[UUID] = []
     for found in cases:
+        _note_read(found, actor)
         told = {"case_id": str(found), **{name: dict(tell(found)) for name, tell in sorted(_contributors.items())}}
         writing.add(f"cases/{found}.json", [json.dumps(told, ensure_ascii=False, indent=1, default=str).encode()])
         page = {
@@ -154,6 +155,13 @@ def _write(
             data={"entries": count, "cases": len(shown)},
         )
     return Pack(count, len(shown), public_key)
+
+
+def _note_read(case_id: UUID, actor: Actor) -> None:
+    """Before a case's words are opened: whoever takes the pack is a reader of them, for each customer that the case names."""
+    named = Entry.objects.filter(case_id=case_id).exclude(chargebee_customer_id="").order_by()
+    for customer_id in named.values_list("chargebee_customer_id", flat=True).distinct():
+        reads.note_personal_read(actor, customer_id, "words and notes in an evidence pack", f"evidence pack of case {case_id}")
 
 
 def _sign(writing: _Writing, title: str, made_at: datetime, actor: Actor) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.actor import system
+from audit.actor import operator
 from audit.export import case_pack, period_pack
 
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         if path.exists():
             raise CommandError(f"{path} exists already")
         half = path.with_name(path.name + ".part")
-        who = system("evidence_pack")
+        who = operator()
         try:
             with half.open("wb") as into:
                 pack = case_pack(case, who, into) if case else period_pack(_midnight(start), _midnight(end), who, into)

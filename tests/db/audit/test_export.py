@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pwd
 import subprocess
 import sys
 import zipfile
@@ -12,12 +14,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import OperationalError, transaction
 
-from audit import export, keys, ledger, recipe, seal
+from audit import export, keys, ledger, reads, recipe, seal
 from audit.actor import Actor, system
 from audit.export import case_pack, outline, period_pack, register_contributor
-from audit.models import Entry
+from audit.models import Entry, PersonalDataRead
 from billing_ai.kernel import clock
 
 CASE = UUID("11111111-1111-4111-8111-111111111111")
@@ -223,6 +225,38 @@ def test_the_commands_write_and_check_a_pack(history):
     today = clock.utc_date(clock.now())
     call_command("evidence_pack", start=today, end=today + timedelta(days=1), out=history / "day.zip", stdout=out)
     call_command("verify_evidence", history / "day.zip", stdout=out)
+
+
+@pytest.mark.django_db
+def test_who_runs_the_command_is_a_reader_of_each_case_in_the_pack(history, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "somebody-else")  # what the environment says is not who it is
+    login = pwd.getpwuid(os.getuid()).pw_name
+    call_command("evidence_pack", case=CASE, out=history / "case.zip", stdout=io.StringIO())
+    [read] = PersonalDataRead.objects.all()
+    assert (read.user_id, read.user_label, read.chargebee_customer_id) == (f"os:{login}", f"{login} at the command line", "cus_1")
+    assert reads.reason(read) == f"evidence pack of case {CASE}"
+    assert Entry.objects.get(kind="evidence.exported").actor_id == f"os:{login}"
+
+    today = clock.utc_date(clock.now())
+    call_command("evidence_pack", start=today, end=today + timedelta(days=1), out=history / "day.zip", stdout=io.StringIO())
+    of_period = PersonalDataRead.objects.exclude(pk=read.pk).order_by("pk")
+    assert [(one.chargebee_customer_id, reads.reason(one)) for one in of_period] == [
+        ("cus_1", f"evidence pack of case {CASE}"), ("cus_2", f"evidence pack of case {OTHER}"),
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_no_words_are_opened_for_a_reader_who_cannot_be_written_down(history, contributors, monkeypatch):
+    opened = []
+    register_contributor("cases", lambda case_id: opened.append(case_id) or {})
+
+    def refuse(*_, **__):
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(reads, "note_personal_read", refuse)
+    with pytest.raises(OperationalError):
+        call_command("evidence_pack", case=CASE, out=history / "case.zip", stdout=io.StringIO())
+    assert (opened, list(history.glob("case.zip*"))) == ([], [])
 
 
 @pytest.mark.django_db

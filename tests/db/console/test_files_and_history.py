@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
 
 from approvals import transitions
-from approvals.models import Case, Policy, Suppression
+from approvals.models import Case, Policy, Promise, Suppression
 from approvals.policy import rollout
 from audit.models import Entry
+from billing_ai.kernel import clock
+from billing_ai.tables import exports
 from billing_ai.tables.csv_files import BadFile, read_rows, safe_cell
 from tests import factories
 
@@ -35,6 +38,64 @@ def test_a_list_downloads_with_its_filter_and_without_formulas(chargebee: Any, a
     assert "INV-A" in text
     assert "INV-B" not in text
     assert "'=cmd" in text
+
+
+def test_who_took_whose_rows_is_in_the_ledger_before_the_first_byte(chargebee: Any, as_user: Any) -> None:
+    case = factories.case(chargebee, customer_id="cus_taken", invoice_id="INV-A")
+    factories.case(chargebee, customer_id="cus_left", invoice_id="INV-B", status="closed")
+    auditor = factories.user("auditor")
+
+    answer = as_user(auditor).get("/console/approvals/case/export/?status=open&o=1")
+
+    [entry] = Entry.objects.filter(kind="table.exported")  # nothing of the answer has been read yet
+    assert (entry.actor_id, entry.subject_kind, entry.subject_id) == (str(auditor.pk), "table", "approvals.case")
+    assert {name: entry.data[name] for name in ("rows", "filter", "customers", "part", "parts")} == {
+        "rows": 1, "filter": {"status": "open"}, "customers": ["cus_taken"], "part": 1, "parts": 1,
+    }  # fmt: skip
+    assert "chargebee_invoice_id" in entry.data["columns"]
+    # A case that came in between is not in the file: the ledger says what was taken.
+    factories.case(chargebee, customer_id="cus_later", invoice_id="INV-C")
+    taken = b"".join(answer.streaming_content).decode()
+    assert [name in taken for name in ("cus_taken", "cus_left", "cus_later")] == [True, False, False]
+    assert case.pk.hex in taken.replace("-", "")
+
+
+def test_rows_of_what_belongs_to_a_case_are_its_customers(chargebee: Any, as_user: Any) -> None:
+    case = factories.case(chargebee, customer_id="cus_1")
+    Promise.objects.create(case=case, amount_minor=100, currency="EUR", due_on=clock.now().date(), amount_due_at_start_minor=4_900)
+    as_user(factories.user("lead")).get("/console/approvals/promise/export/")
+    assert Entry.objects.get(kind="table.exported").data["customers"] == ["cus_1"]
+
+
+def test_what_is_typed_into_a_search_is_kept_only_when_it_is_a_customers_id(chargebee: Any, as_user: Any) -> None:
+    factories.case(chargebee, customer_id="cus_1")
+    client = as_user(factories.user("lead"))
+    for term in ("Ada Lovelace", "cus_1"):
+        client.get("/console/approvals/case/export/", {"q": term, "status": "ada@example.com"})
+    assert [(entry.data["rows"], entry.data["filter"]) for entry in Entry.objects.filter(kind="table.exported").order_by("id")] == [
+        (0, {"q": "withheld", "status": "withheld"}), (1, {"q": "cus_1", "status": "withheld"}),
+    ]  # fmt: skip
+
+
+def test_more_customers_than_an_entry_holds_are_several_entries_of_one_export(chargebee: Any, as_user: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(exports, "_CUSTOMERS_AN_ENTRY", 2)
+    for number in range(5):
+        factories.case(chargebee, customer_id=f"cus_{number}", invoice_id=f"INV-{number}")
+    as_user(factories.user("lead")).get("/console/approvals/case/export/")
+    entries = list(Entry.objects.filter(kind="table.exported").order_by("id"))
+    assert [entry.data["customers"] for entry in entries] == [["cus_0", "cus_1"], ["cus_2", "cus_3"], ["cus_4"]]
+    assert {(entry.data["export"], entry.data["parts"], entry.data["rows"]) for entry in entries} == {(entries[0].data["export"], 3, 5)}
+
+
+def test_what_cannot_be_written_down_is_not_taken(chargebee: Any, as_user: Any, monkeypatch: Any) -> None:
+    factories.case(chargebee)
+
+    def refuse(entries: Any) -> None:
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(exports.ledger, "append_many", refuse)
+    with pytest.raises(OperationalError):
+        as_user(factories.user("lead")).get("/console/approvals/case/export/")
 
 
 def _upload(client: Any, content: bytes) -> Any:
