@@ -16,7 +16,7 @@ from django.db import transaction
 
 from approvals import states
 from approvals.actions import ACTIONS
-from approvals.actions.contract import Absent, Action, CannotTell, Done, Part, Request, StillGoing
+from approvals.actions.contract import Absent, Action, CannotTell, Done, Look, Part, Request, StillGoing
 from approvals.aftermath import after_end
 from approvals.contacts import note_contact
 from approvals.contract import Check
@@ -84,7 +84,7 @@ def carry_out(execution: Execution) -> None:
         if wait is not None:
             _wait(execution, wait)
             return
-        request = _frozen(execution) or action.freeze(proposal, revision, look, execution.idempotency_key)
+        request = _frozen(execution) or _freeze(execution, action, look)
     except Retryable as error:
         claims.put_back(execution, error.after, error.sentence)
         _note_if_parked(execution)
@@ -97,9 +97,35 @@ def carry_out(execution: Execution) -> None:
     except Terminal as error:
         _withdraw(execution, Check(error.code, "deny", error.sentence))
         return
-    number = _begin(execution, request)
-    if number is not None:
+    number = _begin(execution, request) if request is not None else None
+    if number is not None and request is not None:
         _call(execution, number, action, request)
+
+
+def _freeze(execution: Execution, action: Action, look: Look) -> Request | None:
+    """The exact request. None when the switch was turned since the gate looked, or the lease was lost: then nothing is called for it.
+
+    Where pages at the payment provider are made for it, those are calls too: they begin as `_begin` does, and are marked while they run.
+    """
+    proposal, revision = execution.proposal, execution.proposal.current
+    if revision is None:
+        return None
+    if not action.calls_to_freeze:
+        return action.freeze(proposal, revision, look, execution.idempotency_key)
+    ours = Execution.objects.filter(pk=execution.pk, attempt=execution.attempt, status=Leased.LEASED)
+    with transaction.atomic():
+        switch_turn.begin_before_a_turn()
+        stopped = gate.kill_switch(proposal.agent, clock.now())
+        is_ours = stopped.outcome == "allow" and ours.update(settle_after=clock.now())
+    if stopped.outcome != "allow":
+        execution.last_look = _looked([stopped], execution.last_look)
+        _wait(execution, stopped)
+    if not is_ours:
+        return None
+    try:
+        return action.freeze(proposal, revision, look, execution.idempotency_key)
+    finally:
+        ours.update(settle_after=None)
 
 
 def _call(execution: Execution, number: int, action: Action, request: Request) -> None:

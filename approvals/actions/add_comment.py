@@ -19,6 +19,7 @@ class AddComment:
     label: str = "Comment in Chargebee"
     moves_money: bool = False
     channel: str = ""
+    calls_to_freeze: bool = False
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""

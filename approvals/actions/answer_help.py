@@ -34,6 +34,7 @@ class TextReply:
     words: str
     moves_money: bool = False
     channel: str = "sms"
+    calls_to_freeze: bool = False
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""

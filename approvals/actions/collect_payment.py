@@ -26,6 +26,7 @@ class CollectPayment:
     label: str = "Collect payment"
     moves_money: bool = True
     channel: str = ""
+    calls_to_freeze: bool = False
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""

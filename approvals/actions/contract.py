@@ -96,6 +96,10 @@ class Action(Protocol):
     def channel(self) -> str:
         """email, sms or empty: what the contact rules are asked about."""
 
+    @property
+    def calls_to_freeze(self) -> bool:
+        """Whether `freeze` makes something outside (a payment page). The kill switch is asked before it, and names it while it runs."""
+
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """One sentence: what approving this does."""
 

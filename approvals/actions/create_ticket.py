@@ -22,6 +22,7 @@ class CreateTicket:
     label: str = "Open a help-desk ticket"
     moves_money: bool = False
     channel: str = ""
+    calls_to_freeze: bool = False
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""

@@ -38,6 +38,7 @@ class CrmPush:
     label: str = "Scores into the CRM"
     moves_money: bool = False
     channel: str = ""
+    calls_to_freeze: bool = False
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""

@@ -27,6 +27,7 @@ class OwnerTask:
     key: str
     label: str
     channel: str = ""
+    calls_to_freeze: bool = False
     """`call` when the owner is to ring the customer: then the rules of contact are asked."""
     moves_money: bool = False
 

@@ -22,6 +22,7 @@ class PauseDunning:
     label: str = "Hold Chargebee's retries"
     moves_money: bool = False
     channel: str = ""
+    calls_to_freeze: bool = False
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""
@@ -65,6 +66,7 @@ class ResumeDunning:
     label: str = "Let Chargebee's retries go on"
     moves_money: bool = False
     channel: str = ""
+    calls_to_freeze: bool = False
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""

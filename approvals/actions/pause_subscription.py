@@ -21,6 +21,7 @@ class PauseSubscription:
     label: str = "Pause the subscription"
     moves_money: bool = False
     channel: str = ""
+    calls_to_freeze: bool = False
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""

@@ -32,6 +32,7 @@ class SendMessage:
     label: str = "Send message"
     moves_money: bool = False
     channel: str = "email"
+    calls_to_freeze: bool = True
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""

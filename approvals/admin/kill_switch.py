@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -13,24 +14,29 @@ from approvals.models import Execution
 from approvals.people import Refused
 from approvals.policy import rollout
 from approvals.policy.rules import EVERYTHING
+from billing_ai.work import claims
 
 _MOST_SHOWN = 20
 
 
 def on_the_wire(scope: str) -> list[Execution]:
     """The calls that had begun before the switch was turned: they finish, and nothing follows them."""
-    begun = Execution.objects.filter(status=Execution.EXECUTING).select_related("proposal").order_by("first_sent_at")
+    makes_pages = Q(status=Execution.LEASED, settle_after__isnull=False, lease_until__gte=claims.db_now())
+    begun = Execution.objects.filter(Q(status=Execution.EXECUTING) | makes_pages).select_related("proposal").order_by("first_sent_at", "pk")
     return list((begun if scope == EVERYTHING else begun.filter(proposal__agent=scope))[:_MOST_SHOWN])
 
 
 def _said(begun: list[Execution]) -> str:
     if not begun:
         return "No call is on the wire."
-    named = "; ".join(
-        f"{ACTIONS[one.action].label if one.action in ACTIONS else one.action}, invoice {one.proposal.chargebee_invoice_id or '–'}"
-        for one in begun
-    )
+    named = "; ".join(f"{_label(one)}, invoice {one.proposal.chargebee_invoice_id or '–'}" for one in begun)
     return f"On the wire, and still to finish: {len(begun)}{' or more' if len(begun) == _MOST_SHOWN else ''} ({named})."
+
+
+def _label(begun: Execution) -> str:
+    if begun.status == Execution.LEASED:
+        return "Payment pages for a message that will not be sent"
+    return ACTIONS[begun.action].label if begun.action in ACTIONS else begun.action
 
 
 @console_page

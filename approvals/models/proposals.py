@@ -137,7 +137,8 @@ class Execution(Leased):
     """The one effect of an approved proposal.
 
     waiting (ready) → leased → executing → done | declined | failed | unknown | withdrawn; unknown → done | waiting | person → done | failed.
-    `executing` is committed before the call, so a worker that dies leaves `unknown` behind and never a second call.
+    `executing` is committed before the call, so a worker that dies leaves `unknown` behind and never a second call. `settle_after` on a
+    `leased` row: payment pages are being made for it, which nobody has been told of; a worker that dies there leaves nothing to settle.
     """
 
     EXECUTING, DECLINED, FAILED, UNKNOWN, WITHDRAWN, PERSON = "executing", "declined", "failed", "unknown", "withdrawn", "person"

@@ -20,6 +20,7 @@ from approvals.admin.kill_switch import on_the_wire
 from approvals.models import Execution, ExecutionAttempt, KillSwitch
 from approvals.policy import gate, rollout, switch_turn
 from billing_ai.integrations import ports, registry
+from billing_ai.integrations.chargebee import writes
 from billing_ai.kernel import clock
 from tests.database import address_of_the_test_database
 from tests.flows.conftest import World
@@ -74,6 +75,56 @@ def test_at_most_the_calls_on_the_wire_finish_and_they_are_shown(world: World, m
     world.advance(minutes=3)
     world.act()
     assert [len(world.mail_to(customer)) for customer in customers] == [1, 1, 1, 1, 1]
+
+
+def test_turned_after_the_gate_looked_no_payment_page_is_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    customer = world.customer("en")
+    invoice_id = world.fail(customer)
+    world.hear()
+    world.approve(world.proposal(invoice_id, "send_message"))
+    judge = gate.judge
+
+    def judged_then_turned(*args: Any, **named: Any) -> Any:
+        verdict = judge(*args, **named)
+        if named["moment"] == "execute":
+            rollout.set_kill_switch("all", True, world.people["lead"], reason="A test.")
+        return verdict
+
+    monkeypatch.setattr(gate, "judge", judged_then_turned)
+    before = _pages(world)
+    world.act()
+    assert (_pages(world) - before, world.mail_to(customer)) == (0, [])
+    row = Execution.objects.get(action="send_message", proposal__chargebee_invoice_id=invoice_id)
+    assert (row.status, row.settle_after, row.reason.split(":")[0]) == ("waiting", None, "kill_switch")
+
+
+def test_payment_pages_that_are_being_made_are_shown_and_their_message_is_not_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    customer = world.customer("en")
+    invoice_id = world.fail(customer)
+    world.hear()
+    world.approve(world.proposal(invoice_id, "send_message"))
+    client, said = Client(), []
+    client.force_login(world.people["lead"])
+    make = writes.create_collect_now_page
+
+    def turned_meanwhile(*args: Any, **named: Any) -> Any:
+        answer: Any = client.post("/console/switch/", {"scope": "dunning", "turn": "on", "reason": "Something is wrong."})
+        said.extend(str(message) for message in get_messages(answer.wsgi_request))
+        return make(*args, **named)
+
+    monkeypatch.setattr(writes, "create_collect_now_page", turned_meanwhile)
+    world.act()
+    named = f"Payment pages for a message that will not be sent, invoice {invoice_id}"
+    assert said == [f"Nothing goes out any more. On the wire, and still to finish: 1 ({named})."]
+    assert world.mail_to(customer) == []
+    row = Execution.objects.get(action="send_message", proposal__chargebee_invoice_id=invoice_id)
+    assert (row.status, row.settle_after, row.attempts.count()) == ("waiting", None, 0)
+    # and once the switch is lifted it goes out, once
+    monkeypatch.setattr(writes, "create_collect_now_page", make)
+    client.post("/console/switch/", {"scope": "dunning", "turn": "off", "reason": "It was a false alarm."})
+    world.advance(minutes=3)
+    world.act()
+    assert len(world.mail_to(customer)) == 1
 
 
 def test_the_switch_says_when_nothing_is_on_the_wire(world: World) -> None:
@@ -237,6 +288,10 @@ def _arrived(world: World, invoices: dict[str, Any]) -> list[str]:
         call["details"]["entity_id"] for call in calls if call["what"] == "comment.create" and call["details"].get("entity_id") in invoices
     ]
     return [*mails, *comments]
+
+
+def _pages(world: World) -> int:
+    return sum(call["what"].startswith("hosted_page.") for call in world.site.calls(limit=5_000))
 
 
 def _named(said: str) -> set[str]:

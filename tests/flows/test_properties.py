@@ -70,6 +70,7 @@ class Edge:
     """An action whose calls end as the machine says. A charge honours its key; a message does not, and cannot be looked up."""
 
     moves_money = False
+    calls_to_freeze = False
 
     def __init__(self, key: str, outside: Outside) -> None:
         self.key = self.label = key
