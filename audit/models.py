@@ -182,3 +182,23 @@ class PersonalDataRead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_label} read {self.what}"
+
+
+class TriedPassword(models.Model):
+    """A password was tried for a name, and was not the right one, or is being looked at. Kept for a quarter of an hour, to end guessing.
+
+    Neither the name nor the address is kept: keyed marks of them are.
+    """
+
+    at = models.DateTimeField()
+    name_mark = models.CharField(max_length=64)
+    name_and_address_mark = models.CharField(max_length=64)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["name_mark", "at"], name="audit_tried_name"),
+            models.Index(fields=["at"], name="audit_tried_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"a password tried at {self.at:%Y-%m-%d %H:%M:%S}"

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from approvals import companions, states
-from approvals.actions.contract import Absent, Done, Look, Request, Settled, StillGoing
+from approvals.actions.contract import Absent, CannotTell, Done, Look, Request, Settled, StillGoing
 from approvals.actions.second_look import look_at_invoice, payments_since
 from approvals.contract import Check
 from approvals.models import Execution, Proposal, Revision
 from billing_ai.facts import models as facts
-from billing_ai.integrations.chargebee import writes
+from billing_ai.integrations.chargebee import reads, writes
+from billing_ai.integrations.chargebee.payment_resources import Transaction
+from billing_ai.integrations.chargebee.reads import EVENT_LIST_LAG
 from billing_ai.kernel import clock
 
 KEY_HONOURED_FOR = timedelta(minutes=25)
 """Chargebee remembers a key for 30 minutes; five are kept in hand. After that the same key would charge again."""
+_CLOCKS_DIFFER_BY = timedelta(seconds=60)
+_OVER_THE_API = "api"
+_TELL_OF_ATTEMPTS = ("payment_initiated", "payment_failed", "payment_succeeded")
 
 
 @dataclass(frozen=True)
@@ -76,17 +81,50 @@ class CollectPayment:
         )
 
     def look_up(self, execution: Execution, request: Request, *, since: datetime) -> Settled:
-        """Was anything charged on this invoice since we called? An attempt that failed settles it as declined."""
-        tried = payments_since(request.values["invoice_id"], since - timedelta(seconds=60))
-        for transaction_id, status in tried:
-            if status == "success":
-                return Done(transaction_id, {"transaction_id": transaction_id, "status": status})
-            if status in ("in_progress", "needs_attention"):
-                return StillGoing()
-        if tried:
-            return Done(tried[0][0], {"transaction_id": tried[0][0], "status": tried[0][1], "declined": True})
-        first_sent = execution.first_sent_at or since
-        return Absent(may_repeat=clock.now() - first_sent < KEY_HONOURED_FOR)
+        """Was our charge made? What was tried on the invoice since is ours when it came over the API, for our amount, and is the only such.
+
+        A failure of ours settles it as declined. Chargebee's own retries and what customers and colleagues tried are not ours. A person decides
+        between two that came over the API, and when Chargebee does not say where one came from.
+        """
+        began = since - _CLOCKS_DIFFER_BY
+        alike = [one for one in payments_since(request.values["invoice_id"], began) if _may_be_ours(one, request)]
+        sources = _sources({one.id for one in alike}, began) if alike else {}
+        ours = [one for one in alike if sources.get(one.id, _OVER_THE_API) == _OVER_THE_API]
+        if not ours:
+            first_sent = execution.first_sent_at or since
+            return Absent(may_repeat=clock.now() - first_sent < KEY_HONOURED_FOR)
+        if any(one.status in ("in_progress", "needs_attention") for one in ours):
+            return StillGoing()
+        unsaid = [one for one in ours if one.id not in sources]
+        if any(one.at is not None and clock.now() - one.at < EVENT_LIST_LAG for one in unsaid):
+            return StillGoing()
+        if unsaid:
+            return CannotTell(f"Chargebee does not say who made the attempt {unsaid[0].id}: we, or its own retries.")
+        if len(ours) > 1:
+            return CannotTell(f"{len(ours)} attempts came over the API since the call, for the same amount; which is ours cannot be told.")
+        [found] = ours
+        data = {"transaction_id": found.id, "status": found.status}
+        return Done(found.id, data if found.status == "success" else data | {"declined": True})
+
+
+def _may_be_ours(tried: Transaction, request: Request) -> bool:
+    """We charge as the merchant, and the amount that was approved. What Chargebee left unsaid is not held against it."""
+    same = (tried.amount_minor, tried.currency) == (request.values["amount_minor"], request.values["currency"])
+    return same and tried.type == "payment" and tried.initiator_type != "customer"
+
+
+def _sources(transaction_ids: set[str], began: datetime) -> dict[str, str]:
+    """Where each attempt came from, in Chargebee's words (`api`, `scheduled_job`, `admin_console`, `hosted_page` …), from its list of events.
+
+    Missing: the list has nothing of it yet, or never will. Source: Chargebee event.source.
+    """
+    found: dict[str, str] = {}
+    for event in reads.list_events(occurred_after=began, event_types=_TELL_OF_ATTEMPTS):
+        for transaction_id in transaction_ids.intersection(event.ids_of("transaction")):
+            found.setdefault(transaction_id, event.source)
+        if found.keys() == transaction_ids:
+            break
+    return {transaction_id: source for transaction_id, source in found.items() if source}
 
 
 ACTION = CollectPayment()

@@ -10,6 +10,7 @@ from approvals.models import Case, Proposal
 from billing_ai.facts import queries, sync
 from billing_ai.facts.models import Invoice
 from billing_ai.integrations.chargebee import reads
+from billing_ai.integrations.chargebee.payment_resources import Transaction
 from billing_ai.kernel.errors import Terminal
 
 _ENDED = {
@@ -64,10 +65,10 @@ def look_at_customer(proposal: Proposal) -> list[Check]:
     return [Check("look.customer", "allow", "The customer is still there.")]
 
 
-def payments_since(invoice_id: str, since: datetime) -> list[tuple[str, str]]:
-    """(transaction id, status) of what was tried on the invoice since a moment, newest first, by asking Chargebee."""
+def payments_since(invoice_id: str, since: datetime) -> list[Transaction]:
+    """What was tried on the invoice since a moment, whoever tried, newest first, by asking Chargebee."""
     found = [one for one in reads.payments_for_invoice(invoice_id) if one.at is not None and one.at >= since]
-    return [(one.id, one.status) for one in sorted(found, key=lambda one: one.at or since, reverse=True)]
+    return sorted(found, key=lambda one: one.at or since, reverse=True)
 
 
 def stop(*checks: Check) -> Look:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import logging
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser, Permission, User
-from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.http import HttpRequest
+
+from audit.models import TriedPassword
+from billing_ai.kernel import clock
 
 logger = logging.getLogger(__name__)
 GUESSES, GUESSES_FROM_ANYWHERE = 10, 100
 """Wrong passwords for one name from one address, and from all of them, after which nothing is believed for a while: not the right one either."""
-_SECONDS = 15 * 60
+_WINDOW = timedelta(minutes=15)
 
 
 class OneLookBackend(ModelBackend):
@@ -24,18 +29,19 @@ class OneLookBackend(ModelBackend):
 
     def authenticate(self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any) -> Any:
         """The user, or None. Raises PermissionDenied, which the form shows as a wrong password, once too many were wrong."""
+        if username is None or password is None:
+            return super().authenticate(request, username=username, password=password, **kwargs)
         address = str(request.META.get("REMOTE_ADDR", "")) if request is not None else ""
-        limits = {_key(username or "", address): GUESSES, _key(username or "", "*"): GUESSES_FROM_ANYWHERE}
-        if any(cache.get(key, 0) >= most for key, most in limits.items()):
+        by_name, by_both = _mark(username), _mark(f"{username}\n{address}")
+        # Written down before it is looked at: a hundred that are sent at the same moment, to however many hosts, are counted as a hundred.
+        tried = TriedPassword.objects.create(at=clock.now(), name_mark=by_name, name_and_address_mark=by_both)
+        if _are_too_many(tried):
+            tried.delete()  # whoever knocks on a closed door does not keep it closed
             logger.warning("sign_in.too_many_guesses", extra={"address": address})
             raise PermissionDenied
         user = super().authenticate(request, username=username, password=password, **kwargs)
         if user is not None:
-            cache.delete(_key(username or "", address))
-        elif password is not None:
-            for key in limits:
-                cache.add(key, 0, _SECONDS)
-                cache.incr(key)
+            TriedPassword.objects.filter(name_mark=by_name, name_and_address_mark=by_both).delete()
         return user
 
     def get_all_permissions(self, user_obj: User | AnonymousUser, obj: Any = None) -> set[str]:
@@ -53,5 +59,15 @@ class OneLookBackend(ModelBackend):
         return known
 
 
-def _key(name: str, address: str) -> str:
-    return "sign_in:" + hashlib.sha256(f"{name.lower()}\n{address}".encode()).hexdigest()
+def _are_too_many(tried: TriedPassword) -> bool:
+    """This one included, and those that other hosts are looking at right now. What is older than the window is dropped."""
+    begin = clock.now() - _WINDOW
+    TriedPassword.objects.filter(at__lt=begin).delete()
+    counted = TriedPassword.objects.filter(name_mark=tried.name_mark, at__gte=begin).aggregate(
+        from_here=Count("pk", filter=Q(name_and_address_mark=tried.name_and_address_mark)), from_anywhere=Count("pk")
+    )
+    return bool(counted["from_here"] > GUESSES or counted["from_anywhere"] > GUESSES_FROM_ANYWHERE)
+
+
+def _mark(text: str) -> str:
+    return hmac.new(settings.SECRET_KEY.encode(), b"sign_in:" + text.lower().encode(), hashlib.sha256).hexdigest()

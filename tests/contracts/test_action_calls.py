@@ -54,7 +54,7 @@ PREPARED: dict[str, Prepared] = {
         words=factories.ENGLISH,
     ),
     "collect_payment": Prepared(
-        look=LOOK, act={"invoice.collect_payment"}, look_up={"transaction.payments_for_invoice"}, amount_minor=4_900
+        look=LOOK, act={"invoice.collect_payment"}, look_up={"transaction.payments_for_invoice", "event.list"}, amount_minor=4_900
     ),
     "add_comment": Prepared(look=LOOK, act={"comment.create"}, look_up={"comment.list"}, payload=lambda: {"notes": "n" * 1200}),
     "pause_dunning": Prepared(look=LOOK, act={"invoice.pause_dunning"}, look_up={"invoice.retrieve"}, payload=lambda: {"days": 7}),

@@ -11,8 +11,9 @@ from approvals import case_transitions, companions, transitions
 from approvals import execution as executing
 from approvals.actions import collect_payment
 from approvals.models import CollectionAttempt, Execution, KillSwitch, Outcome, Proposal
-from billing_ai.integrations.chargebee import reads
+from billing_ai.integrations.chargebee import reads, writes
 from billing_ai.kernel import clock
+from billing_ai.kernel.errors import Terminal
 from tests.flows.conftest import World
 
 
@@ -120,6 +121,79 @@ def test_a_charge_whose_answer_is_lost_is_looked_up_and_not_repeated(world: Worl
     assert (held.status, held.settled_by) == ("done", "look-up")
     successes = [one for one in reads.payments_for_invoice(invoice_id) if one.status == "success"]
     assert len(successes) == 1
+
+
+def _lost_charge(world: World, kind: str) -> tuple[dict[str, Any], str, Execution]:
+    """A due retry whose answer is lost: `act_then_drop` after the site has tried (and was declined), `drop` before."""
+    customer, invoice_id = failure_worth_a_retry(world)
+    retry = world.approve(world.proposal(invoice_id, "collect_payment"))
+    world.act()
+    assert retry.not_before is not None
+    world.site.post("/control/clock", to=int(retry.not_before.timestamp()) + 60)
+    world.sync_clock()
+    world.site.post("/control/truth", customer_id=customer["id"], state="lost_card")
+    world.site.post("/control/faults", path=f"/api/v2/invoices/{invoice_id}/collect_payment", kind=kind, times=1)
+    world.act()
+    held = Execution.objects.get(proposal=retry)
+    assert held.status == "unknown"
+    return customer, invoice_id, held
+
+
+def test_a_lost_charge_that_was_declined_is_told_from_chargebees_own_retry(world: World) -> None:
+    # given our charge was declined and its answer lost, and Chargebee's own retry failed after it
+    _, invoice_id, held = _lost_charge(world, "act_then_drop")
+    before = {one.id for one in reads.payments_for_invoice(invoice_id)}
+    world.site.post("/control/fail_payment", invoice_id=invoice_id)
+    own = {one.id for one in reads.payments_for_invoice(invoice_id)} - before
+    # when the answer is looked up
+    world.advance(minutes=5)
+    executing.settle_unknowns()
+    # then ours is the one that came over the API
+    held.refresh_from_db()
+    assert (held.status, held.settled_by) == ("declined", "look-up")
+    assert held.result["transaction_id"] in before - own
+
+
+def test_chargebees_own_failed_retry_does_not_settle_a_charge_that_never_arrived(world: World) -> None:
+    # given our call never arrived, and Chargebee's own retry of the same amount failed in that minute
+    customer, invoice_id, held = _lost_charge(world, "drop")
+    world.site.post("/control/fail_payment", invoice_id=invoice_id)
+    world.advance(minutes=5)
+    executing.settle_unknowns()
+    # then it was not ours: it may go again under its key
+    held.refresh_from_db()
+    assert (held.status, held.reason) == ("waiting", "not there: the same request again, under the same key")
+    world.site.post("/control/truth", customer_id=customer["id"], state="ok")
+    world.act()
+    held.refresh_from_db()
+    successes = [one for one in reads.payments_for_invoice(invoice_id) if one.status == "success"]
+    assert (held.status, len(successes)) == ("done", 1) or held.status == "withdrawn"
+
+
+def test_two_charges_over_the_api_are_for_a_person(world: World) -> None:
+    # given our charge was declined and its answer lost, and another program charged the same amount over the API
+    _, invoice_id, held = _lost_charge(world, "act_then_drop")
+    with pytest.raises(Terminal):
+        writes.collect_payment(invoice_id, idempotency_key="another-program", amount_minor=held.request["amount_minor"], comment="x")
+    world.advance(minutes=5)
+    executing.settle_unknowns()
+    held.refresh_from_db()
+    assert held.status == "person"
+    assert held.reason.startswith("2 attempts came over the API since the call")
+
+
+def test_an_attempt_that_no_event_tells_of_is_waited_for_and_then_for_a_person(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, held = _lost_charge(world, "act_then_drop")
+    monkeypatch.setattr(reads, "list_events", lambda **_: iter(()))
+    world.advance(minutes=5)
+    executing.settle_unknowns()
+    held.refresh_from_db()
+    assert held.status == "unknown"  # Chargebee's list of events may lag
+    world.advance(minutes=10)
+    executing.settle_unknowns()
+    held.refresh_from_db()
+    assert held.status == "person"
+    assert held.reason.startswith("Chargebee does not say who made the attempt")
 
 
 def test_a_decline_ends_the_retry_and_lets_chargebee_go_on(world: World) -> None:

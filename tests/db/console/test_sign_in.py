@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse, reverse_lazy
 
 from approvals.models import KillSwitch
+from audit.models import TriedPassword
 from billing_ai.console import sign_in
+from billing_ai.kernel import clock
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +46,45 @@ def test_brute_force_from_many_addresses_ends_too(lead: User, monkeypatch: pytes
     for number in range(5):
         assert not sign(Client(), "guess", REMOTE_ADDR=f"198.51.100.{number}")
     assert not sign(Client(), factories.PASSWORD, REMOTE_ADDR="198.51.100.77")
+
+
+def test_guesses_are_counted_over_all_hosts(lead: User) -> None:
+    for _ in range(sign_in.GUESSES):
+        assert not sign(Client(), "guess")
+        cache.clear()  # the next one arrives at another host, which knows nothing of its own
+    assert not sign(Client(), factories.PASSWORD)
+
+
+def test_guesses_at_the_same_moment_are_all_counted(lead: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    look = ModelBackend.authenticate
+
+    def slow_look(backend: Any, request: Any, username: Any = None, password: Any = None, **more: Any) -> Any:
+        """While one is being looked at, the next arrives."""
+        looked_at.append(password)
+        if len(looked_at) < 50:
+            Client().post(LOGIN, {"username": "lead", "password": f"guess {len(looked_at)}"})
+        return look(backend, request, username=username, password=password, **more)
+
+    monkeypatch.setattr(ModelBackend, "authenticate", slow_look)
+    Client().post(LOGIN, {"username": "lead", "password": "guess"})
+    assert len(looked_at) == sign_in.GUESSES
+
+
+def test_a_closed_door_opens_after_a_quarter_of_an_hour_however_often_somebody_knocks(lead: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.now()
+    monkeypatch.setattr(sign_in.clock, "now", lambda: now)
+    for _ in range(sign_in.GUESSES):
+        sign(Client(), "guess")
+    now += timedelta(minutes=14)
+    assert not sign(Client(), "guess")
+    now += timedelta(minutes=2)
+    assert sign(Client(), factories.PASSWORD)
+    # and nothing is kept of it, nor who it was while it lasted
+    assert not TriedPassword.objects.exists()
+    sign(Client(), "guess", REMOTE_ADDR="198.51.100.7")
+    [tried] = TriedPassword.objects.values()
+    assert not [value for value in tried.values() if "lead" in str(value) or "198.51.100.7" in str(value)]
 
 
 def test_mistyping_a_few_times_locks_nobody_out(lead: User) -> None:
@@ -75,6 +119,22 @@ def test_a_session_that_was_planted_or_stolen_is_worth_nothing(lead: User) -> No
     lead.set_password("another correct horse")
     lead.save()
     assert thief.get(reverse("admin:index")).status_code == 302
+
+
+def test_an_order_of_a_page_that_is_too_old_is_refused_in_words(lead: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(lead)
+    answer = client.post("/console/switch/", {"scope": "all", "turn": "on", "reason": "x"})
+    assert answer.status_code == 403
+    page = answer.content.decode()
+    assert "This page is too old to act from" in page
+    assert "Nothing was changed." in page
+    assert "Load the page again" in page
+    assert reverse("console:queue") in page
+    assert "CSRF" not in page
+    # an address that nobody has told the console about is said to whoever runs it
+    elsewhere = client.post("/console/switch/", {"scope": "all"}, headers={"Origin": "https://console.example.com"}).content.decode()
+    assert "CSRF_TRUSTED_ORIGINS" in elsewhere
 
 
 def test_csrf_no_other_site_can_click_for_a_colleague(lead: User) -> None:
