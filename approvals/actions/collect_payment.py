@@ -35,8 +35,8 @@ class CollectPayment:
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""
-        when = f" at {proposal.not_before:%A %d %B, %H:%M} UTC" if proposal.not_before else " now"
-        return f"Charges the card on file for the amount due{when}, and holds Chargebee's own retries until then."
+        when = "at the time below" if proposal.not_before else "now"
+        return f"Charges the card on file for the amount due {when}, and holds Chargebee's own retries until then."
 
     def look_again(self, proposal: Proposal, revision: Revision) -> Look:
         """Open, same amount, and a payment source that is still good."""
