@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -58,9 +58,9 @@ class CaseFacts:
         """The facts with the real links in place of the preview's."""
         return replace(self.draft, payment_link=pay, update_card_link=update_card)
 
-    def with_retry(self, day: date | None) -> DraftFacts:
-        """The facts with the day of the next try."""
-        return replace(self.draft, retry_date=day)
+    def with_retry(self, at: datetime | None) -> DraftFacts:
+        """The facts with the day of the next try, as it is where the customer is: eight in the morning in Tokyo is still yesterday in UTC."""
+        return replace(self.draft, retry_date=_day_in(self.draft.customer.time_zone, at))
 
 
 def load(
@@ -82,11 +82,10 @@ def load(
     if others:
         quiet = _left_in_peace(customer_id)
         others = [one for one in others if one.id not in quiet]
-    retry_on = None
-    if proposal is not None:
-        retry_on = planned_retry(proposal)
+    there = _zone(customer_id, zone)
+    retry_on = _day_in(there, planned_retry(proposal)) if proposal is not None else None
     card = _card(customer)
-    return CaseFacts(customer, invoice, draft_facts(customer, invoice, others, card=card, retry_on=retry_on, zone=_zone(customer_id, zone)))
+    return CaseFacts(customer, invoice, draft_facts(customer, invoice, others, card=card, retry_on=retry_on, zone=there))
 
 
 def _whole(customer: LiveCustomer, zone: str | None) -> CaseFacts:
@@ -134,16 +133,19 @@ def draft_facts(
     )
 
 
-def planned_retry(proposal: Proposal) -> date | None:
-    """The day of the retry that stands beside this proposal in the same case, if one is planned."""
+def _day_in(zone: str, at: datetime | None) -> date | None:
+    return at.astimezone(ZoneInfo(zone or "UTC")).date() if at is not None else None
+
+
+def planned_retry(proposal: Proposal) -> datetime | None:
+    """When the retry is to be made that stands beside this proposal in the same case; None when none is planned."""
     return retry_among(type(proposal).objects.filter(case_id=proposal.case_id, action="collect_payment"))
 
 
-def retry_among(proposals: Iterable[Proposal]) -> date | None:
-    """The day of the retry that is planned among these proposals of one case; of several the oldest proposal's."""
+def retry_among(proposals: Iterable[Proposal]) -> datetime | None:
+    """When the retry is to be made that is planned among these proposals of one case; of several the oldest proposal's."""
     planned = [one for one in proposals if one.action == "collect_payment" and one.status in (*states.FOR_PEOPLE, states.APPROVED)]
-    moment = min(planned, key=lambda one: one.pk).not_before if planned else None
-    return clock.utc_date(moment) if moment else None
+    return min(planned, key=lambda one: one.pk).not_before if planned else None
 
 
 def _left_in_peace(customer_id: str) -> set[str]:

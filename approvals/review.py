@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -79,6 +79,8 @@ class Review:
     """Why the time line lacks the help desk's tickets, in words; empty when it has them."""
     open_invoices: tuple[Invoice, ...]
     subscriptions: tuple[Subscription, ...]
+    zone: str
+    """The customer's IANA time zone; empty when it is not known."""
     notes: tuple[tuple[Note, str], ...]
     promises: tuple[Promise, ...]
     switches: tuple[KillSwitch, ...]
@@ -117,7 +119,7 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
         used={agent: {key: used for of, key, used in found["used"] if of == agent} for agent, _, _ in found["used"]},
         plans=tuple(dict.fromkeys(str(price) for one in found["subscriptions"] for price in one.item_price_ids)),
         view={collects: case_view.answered(case.chargebee_invoice_id, _gate_rows(found), collects=collects) for collects in (False, True)},
-        retry_on=case_facts.retry_among(found["proposals"]),
+        retry_at=case_facts.retry_among(found["proposals"]),
         decisions=tuple(found["decisions"]),
         first={revision.proposal_id: revision for revision in found["revisions"] if revision.number == 1},
         now=now,
@@ -135,6 +137,7 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
         helpdesk_away=helpdesk_away,
         open_invoices=tuple(sorted(still_open, key=lambda one: (one.due_on is None, one.due_on, one.pk))),
         subscriptions=tuple(found["subscriptions"]),
+        zone=about.time_zone if about else "",
         notes=tuple(_notes(found["notes"], opened)),
         promises=tuple(found["promises"]),
         switches=tuple(found["switches"]),
@@ -154,7 +157,7 @@ class _Looked:
     used: Mapping[str, Mapping[str, int]]
     plans: tuple[str, ...]
     view: Mapping[bool, View]
-    retry_on: date | None
+    retry_at: datetime | None
     decisions: tuple[Decision, ...]
     first: Mapping[UUID, Revision]
     now: datetime
@@ -208,7 +211,7 @@ def _reviewed(proposal: Proposal, looked: _Looked) -> ReviewedProposal:
         first = looked.first.get(proposal.pk)
         drafted = _words(first, looked.opened) if first is not None and revision.number > 1 else None
         if words is not None and looked.live is not None:
-            facts = looked.live.with_retry(looked.retry_on)
+            facts = looked.live.with_retry(looked.retry_at)
             rendered, findings = render_and_verify(words, facts, policy=draft_policy(looked.in_force))
     action = ACTIONS.get(proposal.action)
     checks: tuple[dict[str, Any], ...] = tuple(proposal.verdict.get("checks", []))
@@ -240,7 +243,7 @@ def _reviewed(proposal: Proposal, looked: _Looked) -> ReviewedProposal:
         describes=action.describe(proposal, revision) if action and revision else "",
         words=words,
         drafted=drafted,
-        facts=looked.live.with_retry(looked.retry_on) if looked.live is not None else None,
+        facts=looked.live.with_retry(looked.retry_at) if looked.live is not None else None,
         rendered=rendered,
         findings=tuple(findings),
         checks=checks,

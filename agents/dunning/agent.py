@@ -90,7 +90,7 @@ class DunningAgent:
             return []
         facts = context.live.draft
         if decision.retry is not None:
-            facts = context.live.with_retry(clock.utc_date(decision.retry.at))
+            facts = context.live.with_retry(decision.retry.at)
         live = context.live.customer
         request = DraftRequest(
             agent=self.name,

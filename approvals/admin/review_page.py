@@ -28,7 +28,7 @@ from approvals.people import Refused
 from approvals.review import Review, ReviewedProposal, load, preview
 from approvals.transitions import REJECT_REASONS
 from approvals.wording import words
-from approvals.wording.reader import Reader, reader_of
+from approvals.wording.reader import Reader, TwoClocks, reader_of
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError
 from billing_ai.kernel.money import Money
@@ -89,6 +89,7 @@ def _inside(request: ConsoleRequest, review: Review, reader: Reader) -> dict[str
         "for_a_lead": [card["title"].lower() for card in openly if card["one"].is_for_a_lead],
         "may_approve": any(not card["one"].is_for_a_lead for card in openly),
         "undoable": sorted((card for card in shown if card["is_undoable"]), key=lambda card: card["goes_out_at"]),
+        "clocks": TwoClocks.of(reader, review.zone),
         "calendar": _calendar(review, reader),
         "factors": _factors(review.case),
         "changes": _changes(request, review, openly, reader),
@@ -227,11 +228,12 @@ def _factors(case: Case) -> list[dict[str, Any]]:
 
 def _calendar(review: Review, reader: Reader) -> dict[str, Any]:
     marks: dict[date, list[tuple[str, str]]] = {}
-    why = ""
+    clocks, why = TwoClocks.of(reader, review.zone), ""
     for one in review.proposals:
         if one.proposal.action == "collect_payment" and one.proposal.not_before and one.proposal.status in states.OPEN:
-            day = reader.local(one.proposal.not_before).date()
-            marks.setdefault(day, []).append(("retry", f"we try to collect, {reader.time(one.proposal.not_before)}"))
+            day = clocks.planned.local(one.proposal.not_before).date()
+            place = f" {clocks.place}" if clocks.place else ""
+            marks.setdefault(day, []).append(("retry", f"we try to collect, {clocks.planned.time(one.proposal.not_before)}{place}"))
             why = " ".join(str(row.get("sentence", "")) for row in one.proposal.reasons if isinstance(row, dict))
     for promise in review.promises if review.case.status == Case.PROMISED else ():
         if promise.status == Promise.OPEN:
@@ -239,7 +241,7 @@ def _calendar(review: Review, reader: Reader) -> dict[str, Any]:
     for invoice in review.open_invoices:
         native = getattr(invoice, "next_native_retry_at", None)
         if native is not None:
-            marks.setdefault(reader.local(native).date(), []).append(("native", "Chargebee's own retry"))
+            marks.setdefault(clocks.planned.local(native).date(), []).append(("native", "Chargebee's own retry"))
     if review.case.due_on:
         marks.setdefault(review.case.due_on, []).append(("due", "the invoice was due"))
     return {"weeks": weeks(reader.today(), marks), "why": why, "has_retry": any(kind == "retry" for row in marks.values() for kind, _ in row), "marks": sorted(

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from approvals.wording import words
-from approvals.wording.reader import UTC_READER, Reader
+from approvals.wording.reader import UTC_READER, Reader, TwoClocks
 from billing_ai.kernel.money import Money
 
 register = template.Library()
@@ -34,6 +34,14 @@ def moment(at: datetime | None, reader: object = None) -> SafeString:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M UTC"), _reader(reader).moment(at)
     )
+
+
+@register.filter
+def planned(at: datetime | None, clocks: TwoClocks) -> SafeString:
+    """What is planned for a customer, by their clock, with the reader's as its title."""
+    if at is None:
+        return SafeString("")
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), clocks.title(at), clocks.said(at))
 
 
 @register.filter

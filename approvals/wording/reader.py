@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -87,6 +87,44 @@ class Reader:
     def end_of_today(self) -> datetime:
         """Midnight at the end of the reader's day."""
         return datetime.combine(self.today() + timedelta(days=1), datetime.min.time(), self.zone)
+
+
+@dataclass(frozen=True, slots=True)
+class TwoClocks:
+    """What is planned for a customer is told by the clock on their wall, with the reader's beside it. Without their zone, by the reader's alone."""
+
+    reader: Reader
+    theirs: ZoneInfo | None
+
+    @classmethod
+    def of(cls, reader: Reader, zone: str) -> TwoClocks:
+        """`zone` is an IANA name; empty or unknown: not known."""
+        try:
+            return cls(reader, ZoneInfo(zone) if zone else None)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            return cls(reader, None)
+
+    @property
+    def planned(self) -> Reader:
+        """The reader, with the customer's wall clock where it is known."""
+        return replace(self.reader, zone=self.theirs) if self.theirs is not None else self.reader
+
+    @property
+    def place(self) -> str:
+        """`customer's time, Los Angeles`; empty when it is the reader's clock."""
+        return f"customer's time, {_place(self.theirs)}" if self.theirs is not None else ""
+
+    def said(self, moment: datetime) -> str:
+        """`1 Dec, 03:00 (customer's time, Los Angeles)`."""
+        return f"{self.planned.moment(moment)} ({self.place})" if self.place else self.reader.moment(moment)
+
+    def title(self, moment: datetime) -> str:
+        """`1 Dec, 12:00 your time, Berlin`."""
+        return f"{self.reader.moment(moment)} your time, {_place(self.reader.zone)}"
+
+
+def _place(zone: ZoneInfo) -> str:
+    return zone.key.rsplit("/", 1)[-1].replace("_", " ")
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import transaction
@@ -23,6 +24,7 @@ from approvals.drafts.slots import SLOTS
 from approvals.drafts.sms import size
 from approvals.models import Policy, Proposal
 from approvals.policy import consent
+from approvals.wording.reader import Reader, TwoClocks
 from audit import ledger
 from audit.actor import system
 from billing_ai.facts.models import Customer, Invoice, Subscription, Transaction
@@ -232,8 +234,9 @@ def test_the_page_and_the_check_of_an_edit_speak_of_the_same_retry(chargebee: An
 
     def said() -> set[Any]:
         shown = next(one for one in review.load(case, lead).proposals if one.proposal.pk == message.pk)
+        live = case_facts.load(case.chargebee_customer_id, case.chargebee_invoice_id, proposal=message)
         assert shown.facts is not None
-        return {shown.facts.retry_date, case_facts.planned_retry(message)}
+        return {shown.facts.retry_date, live.draft.retry_date, live.with_retry(case_facts.planned_retry(message)).retry_date}
 
     assert said() == {day}
     Proposal.objects.filter(pk=retry.pk).update(status="rejected")
@@ -299,3 +302,36 @@ def test_a_lead_can_switch_the_line_about_stop_off(chargebee: Any) -> None:
 def test_the_links_of_a_preview_are_as_long_as_real_ones(link: str) -> None:
     """`https://<site>.chargebee.com/pages/v3/<32 characters>/`, for a site with a name of ten letters."""
     assert 70 <= len(link) <= 80
+
+
+def test_a_planned_moment_reads_the_same_wherever_it_stands_on_the_page(
+    chargebee: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a try at half past eight in the morning in Tokyo, which is another day in UTC and for the reader in New York
+    _helpdesk(monkeypatch, list)
+    case = factories.case(chargebee, retry_in_days=4)
+    Customer.objects.filter(pk=case.chargebee_customer_id).update(time_zone="Asia/Tokyo")
+    at = (clock.now() + timedelta(days=4)).replace(hour=23, minute=30, second=0, microsecond=0)
+    message, retry = case.proposals.order_by("created_at")
+    Proposal.objects.filter(pk=retry.pk).update(not_before=at)
+    there = at.astimezone(ZoneInfo("Asia/Tokyo"))
+    reader = as_user(factories.user("lead"))
+    reader.cookies["reader_zone"] = "America/New_York"
+
+    page = reader.get(f"/console/case/{case.pk}/").content.decode()
+
+    assert f">{Reader('en-GB', ZoneInfo('Asia/Tokyo')).moment(at)} (customer&#x27;s time, Tokyo)</time>" in page
+    assert f'title="{Reader("en-GB", ZoneInfo("America/New_York")).moment(at)} your time, New York">' in page
+    assert "we try to collect, 08:30 customer&#x27;s time, Tokyo" in page
+    assert f'<span class="retry" title="we try to collect, 08:30 customer&#x27;s time, Tokyo">{there.day}</span>' in page
+    assert "UTC" not in page.split('id="plan-title"')[1].split("</section>")[0]
+    # and the message speaks of the day that the customer will see on the wall
+    assert case_facts.load(case.chargebee_customer_id, case.chargebee_invoice_id, proposal=message).draft.retry_date == there.date()
+
+
+def test_without_the_customers_zone_a_planned_moment_is_told_by_the_readers_clock() -> None:
+    reader = Reader("en-GB", ZoneInfo("Europe/Berlin"))
+    at = datetime(2026, 12, 1, 11, 0, tzinfo=UTC)
+    for unknown in ("", "Mars/Olympus_Mons"):
+        assert TwoClocks.of(reader, unknown).said(at) == reader.moment(at)
+    assert TwoClocks.of(reader, "America/Los_Angeles").said(at).endswith("03:00 (customer's time, Los Angeles)")
