@@ -8,6 +8,8 @@ from datetime import date
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.http import Http404, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
@@ -68,7 +70,7 @@ def policy(request: ConsoleRequest, key: str) -> HttpResponse:
     if request.method == "POST" and form.get("step") == "try":
         context |= {"fields": _as_given(_fields(row.params), form), "is_enabled": "is_enabled" in form}
         context |= _tried(
-            lambda: what_if.policy(key, now=clock.now(), params=_read_params(row.params, form), is_enabled="is_enabled" in form)
+            request, lambda: what_if.policy(key, now=clock.now(), params=_read_params(row.params, form), is_enabled="is_enabled" in form)
         )
     elif request.method == "POST":
 
@@ -102,7 +104,7 @@ def limit(request: ConsoleRequest, pk: int) -> HttpResponse:
     context |= {"may_try": row.key in what_if.AMOUNTS, "says": limits.KEYS.get(row.key.partition(".")[0], "")}
     if request.method == "POST" and form.get("step") == "try":
         context |= {"value": form.get("value", "")}
-        context |= _tried(lambda: what_if.limit(row.agent, row.key, _whole(form.get("value", "")) or 0, now=clock.now()))
+        context |= _tried(request, lambda: what_if.limit(row.agent, row.key, _whole(form.get("value", "")) or 0, now=clock.now()))
     elif request.method == "POST":
 
         def change() -> object:
@@ -149,9 +151,9 @@ def phase(request: ConsoleRequest, pk: int) -> HttpResponse:
         "may_try": True,
     }
     if request.method == "POST" and form.get("step") == "try":
-        context |= _tried(lambda: what_if.phase(row.agent, row.segment, now=clock.now()))
+        context |= _tried(request, lambda: what_if.phase(row.agent, row.segment, now=clock.now()))
     elif request.method == "POST" and form.get("step") == "try_model_words":
-        context |= _tried(lambda: what_if.phase(row.agent, row.segment, now=clock.now(), model_words=True))
+        context |= _tried(request, lambda: what_if.phase(row.agent, row.segment, now=clock.now(), model_words=True))
     elif request.method == "POST":
 
         def change() -> object:
@@ -178,10 +180,21 @@ def _agents() -> list[str]:
     return [scope for scope in KillSwitch.objects.order_by("scope").values_list("scope", flat=True) if scope != EVERYTHING]
 
 
-def _tried(ask: Callable[[], what_if.WhatIf]) -> dict[str, Any]:
+def one_trial_at_a_time(user: User, ask: Callable[[], what_if.WhatIf]) -> what_if.WhatIf:
+    """Whoever may look may try: it changes nothing, but it takes seconds of a web process, so nobody has two under way. Raises Refused."""
+    key = f"trying-a-rule:{user.pk}"
+    if not cache.add(key, "under way", timeout=2 * what_if.LONGEST_SECONDS):
+        raise Refused("one_at_a_time", "You are trying a rule already; wait for its answer.")
+    try:
+        return ask()
+    finally:
+        cache.delete(key)
+
+
+def _tried(request: ConsoleRequest, ask: Callable[[], what_if.WhatIf]) -> dict[str, Any]:
     """What the change would have done, or why that cannot be said. Nothing is changed."""
     try:
-        return {"tried": ask()}
+        return {"tried": one_trial_at_a_time(request.user, ask)}
     except Refused as error:
         return {"not_tried": error.sentence}
     except ValueError as error:

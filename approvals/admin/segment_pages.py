@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from approvals.admin.pages import ConsoleRequest, console_page, note_refused, show
+from approvals.admin.rule_pages import one_trial_at_a_time
 from approvals.models import KillSwitch, Phase
 from approvals.people import Refused
 from approvals.policy import rollout, what_if
@@ -40,7 +41,9 @@ def segment(request: ConsoleRequest, pk: int | None = None) -> HttpResponse:
                 raise Refused("name_taken", "This agent has a segment of that name already.")
             match, rank, sample = _read(form)
             if form.get("step") == "try":
-                context["tried"] = what_if.segment(agent, name, match, rank=rank, sample_percent=sample, now=clock.now())
+                context["tried"] = one_trial_at_a_time(
+                    request.user, lambda: what_if.segment(agent, name, match, rank=rank, sample_percent=sample, now=clock.now())
+                )
             else:
                 rollout.change_segment(
                     agent, name, request.user, reason=form.get("reason", ""), match=match, rank=rank, sample_percent=sample

@@ -5,12 +5,15 @@ Facts other than times and counts (consent, zone, country) are taken as they are
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
+
+from django.db.models import QuerySet
 
 from approvals.models import CollectionAttempt, Contact, Proposal
 from approvals.policy import rule_values, rules, words_origin
@@ -24,11 +27,39 @@ from approvals.policy.subject import Subject, of_proposal
 from billing_ai.facts.models import Customer, PaymentSource, Subscription
 from billing_ai.kernel.money import Money
 
+One, Thing = TypeVar("One"), TypeVar("Thing")
 AMOUNTS = (AMOUNT_PER_ACTION, SECOND_PAIR_OF_EYES, SPECIALIST)
 """The limits that past proposals can be held against."""
+MOST_LOOKED_AT = 20_000
+"""Messages, attempts or proposals of one trial, the newest. A month with 5,000 customers has a third of them."""
+LONGEST_SECONDS = 8.0
+"""Of one trial. Whoever may look may try, so what that costs has an end."""
 _MOST_EXAMPLES = 20
 _AT_A_TIME = 500
 _HOLDS_BACK = ("deny", "wait")
+
+
+class _Bounds:
+    """How far one trial goes back, and for how long it counts. `cut` says in words what was left out."""
+
+    def __init__(self) -> None:
+        self.cut = ""
+        self._ends = time.monotonic() + LONGEST_SECONDS
+
+    def newest(self, rows: QuerySet[Any, One], *by: str) -> list[One]:
+        """The newest rows, oldest first."""
+        found = list(rows.order_by(*(f"-{name}" for name in by))[: MOST_LOOKED_AT + 1])
+        if len(found) > MOST_LOOKED_AT:
+            self.cut = f" Only the newest {MOST_LOOKED_AT:,} were looked at."
+        return found[MOST_LOOKED_AT - 1 :: -1] if self.cut else found[::-1]
+
+    def in_time(self, things: Iterable[Thing]) -> Iterator[Thing]:
+        """Until the time is over."""
+        for thing in things:
+            if time.monotonic() > self._ends:
+                self.cut = f" It was stopped after {LONGEST_SECONDS:g} seconds, so not all of them are counted."
+                return
+            yield thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +73,7 @@ class WhatIf:
     examples: tuple[str, ...]
     """Ids of customers, transactions or proposals that are affected, at most 20."""
     sentence: str
+    """Says it in words, and what was left out where there was too much to look at."""
 
 
 def policy(key: str, *, now: datetime, params: Mapping[str, Any] | None = None, is_enabled: bool = True, days: int = 30) -> WhatIf:
@@ -54,12 +86,13 @@ def policy(key: str, *, now: datetime, params: Mapping[str, Any] | None = None, 
         raise ValueError(trouble)
     changed = Rule(key, old.kind if old is not None else key.split(".")[0], values, is_enabled)
     after = replace(before, policies={**before.policies, key: changed})
+    bounds = _Bounds()
     if key.startswith("contact."):
-        return _sum_up("messages", _contacts(key, before, after, now, days), days)
+        return _sum_up("messages", _contacts(key, before, after, now, days, bounds), days, bounds)
     if key.startswith("retry."):
-        return _sum_up("attempts", _attempts(key, before, after, now, days), days)
+        return _sum_up("attempts", _attempts(key, before, after, now, days, bounds), days, bounds)
     if key == "reference_rates":
-        return _sum_up("proposals", _amounts(before, after, now, days), days, held="needed another approval")
+        return _sum_up("proposals", _amounts(before, after, now, days, bounds), days, bounds, held="needed another approval")
     raise ValueError(f"{key} decides nothing that could be counted")
 
 
@@ -69,7 +102,8 @@ def limit(agent: str, key: str, value: int, *, now: datetime, days: int = 30) ->
         raise ValueError(f"{key} cannot be tried on past proposals; its use of each day is on the dashboard")
     before = rules.current(now)
     after = replace(before, limits={**before.limits, (agent, key): value})
-    return _sum_up("proposals", _amounts(before, after, now, days, agent), days, held="needed another approval")
+    bounds = _Bounds()
+    return _sum_up("proposals", _amounts(before, after, now, days, bounds, agent), days, bounds, held="needed another approval")
 
 
 def phase(agent: str, segment: str, *, now: datetime, days: int = 30, model_words: bool | None = None) -> WhatIf:
@@ -90,8 +124,8 @@ def segment(agent: str, name: str, match: Mapping[str, Any], *, rank: int, sampl
 
 
 def _automated(in_force: Rules, row: PhaseRule, now: datetime, days: int) -> WhatIf:
-    total, alone, worded, examples = 0, 0, 0, []
-    for proposal, subject in _proposals(now, days, row.agent, with_plans=wants_plans(in_force, row.agent)):
+    total, alone, worded, examples, bounds = 0, 0, 0, [], _Bounds()
+    for proposal, subject in bounds.in_time(_proposals(now, days, row.agent, bounds, with_plans=wants_plans(in_force, row.agent))):
         fitting = phase_for(subject, in_force)
         if fitting is None or fitting.segment != row.segment:
             continue
@@ -109,13 +143,13 @@ def _automated(in_force: Rules, row: PhaseRule, now: datetime, days: int) -> Wha
     sentence = (
         f"{alone} of the last {days} days' {total} proposals of this segment would have gone out without a person under “{AUTOMATE}”."
     ) + (f" {worded} more would have waited for a person only because of who wrote their words." if worded else "")
-    return WhatIf("proposals", total, 0, alone, tuple(examples[:_MOST_EXAMPLES]), sentence)
+    return WhatIf("proposals", total, 0, alone, tuple(examples[:_MOST_EXAMPLES]), sentence + bounds.cut)
 
 
-def _sum_up(kind: str, answers: Iterable[tuple[str, bool, bool]], days: int, *, held: str = "denied or put off") -> WhatIf:
+def _sum_up(kind: str, answers: Iterable[tuple[str, bool, bool]], days: int, bounds: _Bounds, *, held: str = "denied or put off") -> WhatIf:
     total = back = through = 0
     examples: list[str] = []
-    for ident, was_held, is_held in answers:
+    for ident, was_held, is_held in bounds.in_time(answers):
         total += 1
         back += is_held and not was_held
         through += was_held and not is_held
@@ -125,17 +159,14 @@ def _sum_up(kind: str, answers: Iterable[tuple[str, bool, bool]], days: int, *, 
     sentence = f"{what} {held} {back} of the last {days} days' {total} {kind}" + (
         f", and let through {through} that are held back now." if through else "."
     )
-    return WhatIf(kind, total, back, through, tuple(examples), sentence)
+    return WhatIf(kind, total, back, through, tuple(examples), sentence + bounds.cut)
 
 
-def _contacts(key: str, before: Rules, after: Rules, now: datetime, days: int) -> Iterator[tuple[str, bool, bool]]:
+def _contacts(key: str, before: Rules, after: Rules, now: datetime, days: int, bounds: _Bounds) -> Iterator[tuple[str, bool, bool]]:
     """(customer id, held back by this rule as it is, held back as changed) for each message that was sent."""
     since = now - timedelta(days=days)
-    rows = list(
-        Contact.objects.filter(direction="out", at__gt=since - LOOK_BACK, at__lte=now)
-        .order_by("at")
-        .values_list("chargebee_customer_id", "channel", "kind", "at")
-    )
+    said_then = Contact.objects.filter(direction="out", at__gt=since - LOOK_BACK, at__lte=now)
+    rows = bounds.newest(said_then.values_list("chargebee_customer_id", "channel", "kind", "at"), "at")
     facts = _facts_of({row[0] for row in rows})
     said: dict[str, list[Said]] = defaultdict(list)
     for customer_id, channel, kind, at in rows:
@@ -162,14 +193,14 @@ def _facts_of(customer_ids: set[str]) -> dict[str, ContactFacts]:
     }
 
 
-def _attempts(key: str, before: Rules, after: Rules, now: datetime, days: int) -> Iterator[tuple[str, bool, bool]]:
+def _attempts(key: str, before: Rules, after: Rules, now: datetime, days: int, bounds: _Bounds) -> Iterator[tuple[str, bool, bool]]:
     """(transaction id, held back as the rules are, held back as changed) for each attempt that was made."""
     since = now - timedelta(days=days)
-    countries = dict(PaymentSource.objects.exclude(instrument_hash="").values_list("instrument_hash", "issuing_country"))
+    rows = bounds.newest(CollectionAttempt.objects.filter(happened_at__gt=since - LOOK_BACK, happened_at__lte=now), "happened_at", "pk")
+    charged = PaymentSource.objects.filter(instrument_hash__in={row.instrument_hash for row in rows} - {""})
+    countries = dict(charged.values_list("instrument_hash", "issuing_country"))
     earlier: dict[str, list[Attempt]] = defaultdict(list)
-    for row in (
-        CollectionAttempt.objects.filter(happened_at__gt=since - LOOK_BACK, happened_at__lte=now).order_by("happened_at", "pk").iterator()
-    ):
+    for row in rows:
         seen = earlier[row.instrument_hash]
         # A first attempt of an invoice is the renewal itself, which no rule of ours decides on.
         is_retry = any(one.invoice_id == row.chargebee_invoice_id and not one.succeeded for one in seen)
@@ -190,9 +221,9 @@ def _stops(charge: Charge, seen: list[Attempt], in_force: Rules) -> bool:
     return any(check.outcome in _HOLDS_BACK for check in check_retry(charge, seen, in_force))
 
 
-def _amounts(before: Rules, after: Rules, now: datetime, days: int, agent: str = "") -> Iterator[tuple[str, bool, bool]]:
+def _amounts(before: Rules, after: Rules, now: datetime, days: int, bounds: _Bounds, agent: str = "") -> Iterator[tuple[str, bool, bool]]:
     """(proposal id, False, does it now need more people than before) for each proposal; fewer people counts as let through."""
-    for proposal, subject in _proposals(now, days, agent):
+    for proposal, subject in _proposals(now, days, agent, bounds):
         was, would = _strictness(subject, before, now), _strictness(subject, after, now)
         yield str(proposal.pk), was > would, would > was
 
@@ -203,12 +234,12 @@ def _strictness(subject: Subject, in_force: Rules, now: datetime) -> tuple[int, 
     return weighed.approvals_needed, weighed.role_needed == "lead", asks
 
 
-def _proposals(now: datetime, days: int, agent: str, *, with_plans: bool = False) -> Iterator[tuple[Proposal, Subject]]:
+def _proposals(now: datetime, days: int, agent: str, bounds: _Bounds, *, with_plans: bool = False) -> Iterator[tuple[Proposal, Subject]]:
     """Past proposals with their customers' tags, countries and plans as they are now, a few hundred at a time."""
     rows = Proposal.objects.filter(created_at__gt=now - timedelta(days=days), created_at__lte=now).select_related("case", "current")
     if agent:
         rows = rows.filter(agent=agent)
-    for some in _batched(rows.order_by("created_at").iterator(chunk_size=_AT_A_TIME), _AT_A_TIME):
+    for some in _batched(bounds.newest(rows, "created_at"), _AT_A_TIME):
         ids = {proposal.chargebee_customer_id for proposal in some}
         about = {pk: (tags, country) for pk, tags, country in Customer.objects.filter(pk__in=ids).values_list("pk", "tags", "country")}
         plans = _plans_of(ids) if with_plans else {}

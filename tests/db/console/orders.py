@@ -254,8 +254,12 @@ ORDERS: dict[str, Order] = {
     "policy": Order("console:change_policy", LEADS, lambda case: ["contact.frequency"], more=FREQUENCY),
     "try a policy": Order("console:change_policy", SEES, lambda case: ["contact.frequency"], more={**FREQUENCY, "step": "try"}, shows=True),
     "limit": _rule("console:change_limit", Limit, value="7"),
+    "try a limit": Order(
+        "console:change_limit", SEES, lambda case: [Limit.objects.get(agent="dunning", key="specialist_limit").pk], more={"value": "7", "step": "try"}, shows=True
+    ),
     "new_limit": Order("console:new_limit", LEADS, more={"agent": "dunning", "key": "daily_amount", "of": "EUR", "value": "100", "reason": "A pilot."}),
     "phase": _rule("console:change_phase", Phase, phase="observe"),
+    "try a phase": Order("console:change_phase", SEES, lambda case: [Phase.objects.earliest("pk").pk], more={"step": "try"}, shows=True),
     "confirm a phase": Order(
         "console:change_phase", LEADS, lambda case: [Phase.objects.earliest("pk").pk], before=(automate_asked,), more={"step": "confirm", "reason": "Half a year without a fault."}
     ),

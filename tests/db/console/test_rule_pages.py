@@ -41,6 +41,28 @@ def test_a_change_is_tried_on_past_messages_and_what_was_typed_stays(lead: Any) 
     assert Entry.objects.get(kind="policy.changed").data["reason"] == "Complaints."
 
 
+def test_nobody_has_two_trials_under_way(lead: Any, as_user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"param:messages": "1", "param:days": "7", "is_enabled": "on", "step": "try"}
+    path, said = "/console/rule/policy/contact.frequency/", []
+    auditor, really = as_user(factories.user("auditor")), what_if.policy
+
+    def slow(*args: Any, **named: Any) -> Any:
+        """While one is under way, the same person tries again, and somebody else tries too."""
+        if len(said) == 0:
+            said.append("")
+            said.append(lead.post(path, values).content.decode())
+            said.append(auditor.post(path, values).content.decode())
+        return really(*args, **named)
+
+    monkeypatch.setattr(what_if, "policy", slow)
+    first = lead.post(path, values).content.decode()
+    assert "Tried on the last 30 days" in first
+    assert "You are trying a rule already; wait for its answer." in said[1]
+    assert "Tried on the last 30 days" in said[2]
+    # and when it has ended, the next may begin
+    assert "Tried on the last 30 days" in lead.post(path, values).content.decode()
+
+
 def test_values_that_no_rule_can_be_read_from_cannot_be_tried(lead: Any) -> None:
     page = lead.post(
         "/console/rule/policy/contact.quiet_hours/", {"param:start": "20:00", "param:end": "08:00", "is_enabled": "on", "step": "try"}

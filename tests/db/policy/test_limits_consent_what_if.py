@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -131,6 +132,37 @@ def test_what_would_have_been_denied_last_month() -> None:
     assert (found.total, found.held_back, found.let_through) == (8, 4, 0)
     assert found.sentence == "This change would have denied or put off 4 of the last 30 days' 8 messages."
     assert Policy.objects.get(key="contact.quiet_hours").params == {"start": "08:00", "end": "20:00"}
+
+
+def test_a_trial_goes_no_further_back_than_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_customer()
+    case = make_case()
+    for day in range(6):
+        Contact.objects.create(chargebee_customer_id="cust_1", case=case, channel="email", at=NOW - timedelta(days=3 * day))
+        make_proposal(make_case(invoice_id=f"inv_{day}", amount=1_000 if day < 4 else 400_000), created_at=NOW - timedelta(days=day))
+    monkeypatch.setattr(what_if, "MOST_LOOKED_AT", 4)
+
+    found = what_if.policy("contact.frequency", now=NOW, params={"messages": 1, "days": 7})
+
+    assert (found.total, found.held_back) == (4, 3)
+    assert found.sentence.endswith("4 messages. Only the newest 4 were looked at.")
+    lower = what_if.limit("dunning", "specialist_limit", 50_000, now=NOW)
+    assert (lower.total, lower.held_back) == (4, 0)  # the two large ones are older
+    assert what_if.phase("dunning", "everyone", now=NOW).sentence.endswith("Only the newest 4 were looked at.")
+
+
+def test_a_trial_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_customer()
+    case = make_case()
+    for day in range(6):
+        Contact.objects.create(chargebee_customer_id="cust_1", case=case, channel="email", at=NOW - timedelta(days=3 * day))
+    seconds = iter(range(0, 1_000, 3))  # each look at the clock finds three seconds gone
+    monkeypatch.setattr(what_if, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+
+    found = what_if.policy("contact.frequency", now=NOW, params={"messages": 1, "days": 7})
+
+    assert found.total == 2
+    assert found.sentence.endswith("It was stopped after 8 seconds, so not all of them are counted.")
 
 
 def test_a_stricter_frequency_tried_on_the_past() -> None:
