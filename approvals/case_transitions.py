@@ -11,11 +11,11 @@ from django.db import transaction
 
 from approvals import states
 from approvals.companions import order
+from approvals.effects import withdraw
 from approvals.ledger_notes import note_case
 from approvals.models import Case, Contact, Note, Promise, Suppression
 from approvals.people import Refused, require_lead, role_of
 from approvals.signals import case_changed
-from approvals.transitions import withdraw
 from audit import seal
 from audit.actor import Actor, person
 from billing_ai.kernel import clock

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Value
 from django.db.models.functions import Replace
 
 from approvals import states
+from approvals.effects import make_ready
 from approvals.models import Case, Decision, Proposal
 from approvals.revisions import new_revision
 from audit.actor import Actor, system
@@ -95,8 +96,6 @@ def order(
     case: Case, action: str, step: str, payload: dict[str, object], actor: Actor, user: User | None, reason: str, agent: str = ""
 ) -> Proposal | None:
     """An approved proposal that follows from another decision. None when the same step was ordered before and has not come to nothing."""
-    from approvals.transitions import make_ready
-
     if case.proposals.filter(action=action, step=step).exclude(status__in=states.CAME_TO_NOTHING).exists():
         return None
     proposal = Proposal(

@@ -15,13 +15,13 @@ from django.db.models import QuerySet
 from approvals import outcomes, states
 from approvals.companions import hold_native_dunning
 from approvals.contract import CaseDraft, ProposalDraft, RunResult, Verdict
+from approvals.effects import make_ready, withdraw
 from approvals.ledger_notes import of_case
 from approvals.models import Case, Decision, Proposal, Revision
 from approvals.policy import case_view, gate, limits, rules, words_origin
 from approvals.policy.reference import reference_cents
 from approvals.revisions import made
 from approvals.signals import proposals_entering
-from approvals.transitions import make_ready, withdraw
 from audit import ledger, seal
 from audit.actor import Actor
 from audit.actor import agent as agent_actor

@@ -18,17 +18,18 @@ from approvals.case_facts import planned_retry
 from approvals.companions import hold_native_dunning
 from approvals.contacts import note_contact
 from approvals.contract import Words
+from approvals.effects import make_ready, park_effect
 from approvals.ledger_notes import note_proposal
 from approvals.models import Decision, Execution, Proposal, Revision
 from approvals.people import Refused, Role, is_for_a_lead, role_of
 from approvals.policy import gate
 from approvals.revisions import new_revision, origin_of, read_words, sealed_draft_findings
 from approvals.signals import redraft_wanted
-from audit.actor import Actor, person
+from audit.actor import person
 from audit.seal import Erased
 from billing_ai.facts.queries import facts_hash as facts_hash_of
-from billing_ai.kernel import clock, ids
-from billing_ai.work.models import Lane, Leased
+from billing_ai.kernel import clock
+from billing_ai.work.models import Leased
 from billing_ai.work.wake import wake
 
 if TYPE_CHECKING:
@@ -191,23 +192,10 @@ def undo(proposal_id: UUID, user: User) -> Proposal:
             or execution.first_sent_at is not None
         ):
             raise Refused("too_late", f"It is too late to undo: {states.words_of_late(proposal.status)}.")
-        _park_effect(execution, "undone")
+        park_effect(execution, "undone")
         proposal.decisions.filter(kind="approve", revision=proposal.current).update(kind="undone")
         states.move(proposal, states.WAITING, person(user), user=user, kind="proposal.undone")
         return proposal
-
-
-def withdraw(proposal: Proposal, actor: Actor, reason: str, *, to: str = states.WITHDRAWN, user: User | None = None) -> bool:
-    """Stop a proposal whose case is locked by the caller. False when it has been called already, and so cannot be stopped."""
-    if proposal.status not in states.STOPPABLE:
-        return False
-    execution = Execution.objects.select_for_update().filter(proposal=proposal).first()
-    if execution is not None:
-        if execution.status not in (Leased.WAITING, Leased.LEASED, Leased.PARKED) or execution.first_sent_at is not None:
-            return False
-        _park_effect(execution, reason)
-    states.move(proposal, to, actor, reason=reason, user=user)
-    return True
 
 
 def settle_unknown(proposal_id: UUID, user: User, *, happened: bool, note: str) -> Proposal:
@@ -236,42 +224,6 @@ def settle_unknown(proposal_id: UUID, user: User, *, happened: bool, note: str) 
             kind="proposal.settled_by_person",
         )
         return proposal
-
-
-def make_ready(
-    proposal: Proposal,
-    *,
-    delay: timedelta,
-    not_before_check: Any = None,
-    began: datetime | None = None,
-    behind: timedelta = timedelta(0),
-) -> Execution:
-    """The one effect of an approved proposal, waiting for its time. Called inside the approving transaction.
-
-    `behind` is added last: what waits for the morning would otherwise all go out in the same second of it.
-    """
-    moments = [(began or clock.now()) + delay, *(moment for moment in (proposal.not_before, not_before_check) if moment is not None)]
-    execution = Execution.objects.filter(proposal=proposal).first()
-    if execution is None:
-        # A step that came to nothing may be proposed anew; its effect is then another one, with another key.
-        generation = Execution.objects.filter(
-            proposal__chargebee_customer_id=proposal.chargebee_customer_id,
-            proposal__chargebee_invoice_id=proposal.chargebee_invoice_id,
-            action=proposal.action,
-            proposal__step=proposal.step,
-        ).count()
-        key = ids.effect_key(proposal.chargebee_customer_id, proposal.chargebee_invoice_id, proposal.action, proposal.step, generation)
-        execution = Execution(proposal=proposal, action=proposal.action, business_key=key, idempotency_key=key, trace_id=proposal.trace_id)
-    execution.status, execution.reason, execution.lane = Leased.WAITING, "", Lane.PERSON
-    execution.not_before = max(moments) + behind
-    execution.save()
-    note_proposal("execution.ready", proposal, _system(), {"not_before": execution.not_before.isoformat()})
-    wake("approvals.execute_due")
-    return execution
-
-
-def _system() -> Actor:
-    return Actor("system", "approvals", "approvals")
 
 
 def _current(proposal: Proposal) -> Revision:
@@ -323,9 +275,6 @@ def _decide(
     )
 
 
-def _park_effect(execution: Execution, reason: str) -> None:
-    execution.status, execution.reason, execution.lease_until = Execution.WITHDRAWN, reason, None
-    execution.save()
 
 
 def replay_parked(execution_id: int, user: User, note: str) -> Execution:
@@ -351,7 +300,7 @@ def _unpark(execution_id: int, user: User, note: str, *, drop: bool) -> Executio
         if execution.status != Leased.PARKED:
             raise Refused("not_parked", f"It is not parked; it is {execution.status}.")
         if drop:
-            _park_effect(execution, note)
+            park_effect(execution, note)
             states.move(proposal, states.WITHDRAWN, person(user), user=user, reason="given up by a person", kind="execution.dropped")
         else:
             execution.status, execution.not_before, execution.max_attempts = Leased.WAITING, clock.now(), execution.attempt + 8

@@ -55,6 +55,7 @@ ALLOWED_HOSTS = words("ALLOWED_HOSTS") or (["localhost", "127.0.0.1", "[::1]", "
 if IS_PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured(f"ALLOWED_HOSTS is not set: {_env.VARIABLES['ALLOWED_HOSTS']}.")
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
+CSRF_FAILURE_VIEW = "billing_ai.console.refusals.from_a_stale_page"
 if IS_PRODUCTION:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True

@@ -7,10 +7,16 @@ from typing import cast
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 from approvals.admin.pages import ConsoleRequest, note_refused
 
 _ROOMS = {"console", "admin"}
+
+
+def from_a_stale_page(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's check against other sites failed: nearly always a page that is older than the last sign-in. `reason` is Django's, in English."""
+    return render(request, "403_csrf.html", {"is_unknown_origin": reason.startswith("Origin checking failed")}, status=403)
 
 
 class NoteRefusals:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, transaction
 
-from approvals import transitions
+from approvals import effects
 from approvals.models import Execution, Proposal
 from tests import factories
 
@@ -34,12 +34,12 @@ def test_a_step_that_is_on_its_way_or_done_is_not_proposed_again(status: str) ->
 
 def test_a_step_that_came_to_nothing_may_be_tried_again_and_that_is_another_effect() -> None:
     case = factories.case()
-    first = transitions.make_ready(factories.proposal(case, status="approved", **STEP), delay=timedelta(0))
+    first = effects.make_ready(factories.proposal(case, status="approved", **STEP), delay=timedelta(0))
     Proposal.objects.filter(pk=first.proposal_id).update(status="failed")
-    second = transitions.make_ready(factories.proposal(case, status="approved", **STEP), delay=timedelta(0))
+    second = effects.make_ready(factories.proposal(case, status="approved", **STEP), delay=timedelta(0))
     assert first.idempotency_key != second.idempotency_key
     # and the same one, made ready once more after an undo, keeps its key
-    assert transitions.make_ready(second.proposal, delay=timedelta(0)).idempotency_key == second.idempotency_key
+    assert effects.make_ready(second.proposal, delay=timedelta(0)).idempotency_key == second.idempotency_key
     with pytest.raises(IntegrityError), transaction.atomic():
         Execution.objects.create(
             proposal=factories.proposal(case, action="add_comment", step="comment:2"), action="add_comment", business_key=second.business_key,
