@@ -27,13 +27,14 @@ class Acting(ApiView):
 
     scopes: ClassVar = {"POST": "act"}
 
-    def act(self, subject: Proposal | Case, order: str, decide: Callable[[User], Response]) -> Response:
-        """Find out who decides, let them, and note which token it came through."""
+    def act(self, subject: Proposal | Case, order: str, decide: Callable[[User], object]) -> Response:
+        """Find out who decides, let them, note which token it came through, and answer with what was decided on as it is then."""
         user = acting_user(self.request)
         self.in_the_name_of(user)
 
         def work() -> Response:
-            response = decide(user)
+            decide(user)
+            said = self._now(subject)
             case_id = subject.case_id if isinstance(subject, Proposal) else subject.pk
             ledger.append(
                 "api.acted",
@@ -45,20 +46,16 @@ class Acting(ApiView):
                 invoice_id=subject.chargebee_invoice_id,
                 data={"order": order, "client": self.client.name, "token": str(self.request.auth.pk)},
             )
-            return response
+            return said
 
         return self.once(work, key_needed=True, acting=user)
 
-    def said_of(self, proposal_id: UUID) -> Response:
-        """The proposal as it is now."""
-        row = reach.proposal(self.client, proposal_id)
+    def _now(self, subject: Proposal | Case) -> Response:
+        if isinstance(subject, Case):
+            return Response(shapes.CaseOut(answers.cases([reach.case(self.client, subject.pk)])[0]).data)
         # Without the words: the answer is kept beside its idempotency key, and words are kept only sealed.
-        said = answers.proposals([row], with_words=False)[0]
+        said = answers.proposals([reach.proposal(self.client, subject.pk)], with_words=False)[0]
         return Response(shapes.ProposalOut(said).data)
-
-    def case_now(self, case_id: UUID) -> Response:
-        """The case as it is now."""
-        return Response(shapes.CaseOut(answers.cases([reach.case(self.client, case_id)])[0]).data)
 
 
 class Approve(Acting):
@@ -71,12 +68,8 @@ class Approve(Acting):
     def post(self, request: Request, proposal_id: UUID) -> Response:
         seen = self.read(asks.ApproveIn)
         row = reach.proposal(self.client, proposal_id)
-
-        def decide(user: User) -> Response:
-            transitions.approve(row.pk, user, content_hash=seen["content_hash"], facts_hash=seen["facts_hash"], note=seen.get("note", ""))
-            return self.said_of(row.pk)
-
-        return self.act(row, "approve", decide)
+        hashes = {name: seen[name] for name in ("content_hash", "facts_hash")}
+        return self.act(row, "approve", lambda user: transitions.approve(row.pk, user, **hashes, note=seen.get("note", "")))
 
 
 class Reject(Acting):
@@ -93,14 +86,8 @@ class Reject(Acting):
     def post(self, request: Request, proposal_id: UUID) -> Response:
         said = self.read(asks.RejectIn)
         row = reach.proposal(self.client, proposal_id)
-
-        def decide(user: User) -> Response:
-            transitions.reject(
-                row.pk, user, reason_code=said["reason_code"], note=said.get("note", ""), instruction=said.get("instruction", "")
-            )
-            return self.said_of(row.pk)
-
-        return self.act(row, "reject", decide)
+        words = {name: said.get(name, "") for name in ("note", "instruction")}
+        return self.act(row, "reject", lambda user: transitions.reject(row.pk, user, reason_code=said["reason_code"], **words))
 
 
 class Snooze(Acting):
@@ -112,12 +99,7 @@ class Snooze(Acting):
     def post(self, request: Request, case_id: UUID) -> Response:
         said = self.read(asks.SnoozeIn)
         row = reach.case(self.client, case_id)
-
-        def decide(user: User) -> Response:
-            case_transitions.snooze(row.pk, user, said["until"], said.get("note", ""))
-            return self.case_now(row.pk)
-
-        return self.act(row, "snooze", decide)
+        return self.act(row, "snooze", lambda user: case_transitions.snooze(row.pk, user, said["until"], said.get("note", "")))
 
 
 class Promises(Acting):
@@ -134,12 +116,7 @@ class Promises(Acting):
     def post(self, request: Request, case_id: UUID) -> Response:
         said = self.read(asks.PromiseIn)
         row = reach.case(self.client, case_id)
-
-        def decide(user: User) -> Response:
-            case_transitions.take_promise(row.pk, user, _money(said), said["due_on"])
-            return self.case_now(row.pk)
-
-        return self.act(row, "promise", decide)
+        return self.act(row, "promise", lambda user: case_transitions.take_promise(row.pk, user, _money(said), said["due_on"]))
 
 
 def _money(said: dict[str, Any]) -> Money:

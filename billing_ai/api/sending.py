@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from rest_framework.request import Request
@@ -11,6 +13,7 @@ from approvals.models import Consent
 from approvals.policy import consent
 from billing_ai.api import arrivals, asks, reach, shapes
 from billing_ai.api.calls import LARGEST_BODY_WITH_TEXT, ApiView, etag_of
+from billing_ai.api.models import ApiClient
 from billing_ai.api.problems import Problem, not_found
 from billing_ai.api.schema import documented
 from billing_ai.kernel import clock
@@ -19,121 +22,72 @@ from billing_ai.signals.models import ReplyNote
 
 
 class BatchView(ApiView):
-    """One batch in, one answer an item."""
+    """One batch in, one answer an item. A class of its own gives the name and the words of its operation, what comes in and who stores it."""
 
     batch: ClassVar[type[asks.Batch]]
     field: ClassVar[str]
+    store: ClassVar[Callable[[ApiClient, list[arrivals.Item]], object]]
 
-    def take(self, items: list[arrivals.Item]) -> None:
-        """Store what was read well."""
-        raise NotImplementedError
+    def __init_subclass__(cls, *, operation: str, summary: str, example: str) -> None:
+        super().__init_subclass__()
 
-    def handle(self, request: Request) -> Response:
+        # One function a class: what is documented is kept on the function.
+        @documented(operation, summary, ask=cls.batch, answer=shapes.BatchOut, batch=True, example=example)
+        def post(self: BatchView, request: Request) -> Response:
+            return self.take(request)
+
+        cls.post = post  # type: ignore[attr-defined]  # REST framework finds a method by its name
+
+    def take(self, request: Request) -> Response:
         """The whole of it, once per Idempotency-Key."""
 
         def work() -> Response:
             items = arrivals.read(self.batch, self.field, request.data)
-            self.take(items)
+            type(self).store(self.client, items)
             said, status = arrivals.answer(items)
             return Response(shapes.BatchOut(said).data, status=status)
 
         return self.once(work)
 
 
-class UsageEvents(BatchView):
+class UsageEvents(
+    BatchView, operation="send_usage_events", summary="Send usage events, each stored once under your own id", example="usage"
+):
     """Usage events."""
 
     scopes: ClassVar = {"POST": "usage:write"}
-    batch, field = asks.UsageBatch, "events"
-
-    @documented(
-        "send_usage_events",
-        "Send usage events, each stored once under your own id",
-        ask=asks.UsageBatch,
-        answer=shapes.BatchOut,
-        batch=True,
-        example="usage",
-    )
-    def post(self, request: Request) -> Response:
-        return self.handle(request)
-
-    def take(self, items: list[arrivals.Item]) -> None:
-        arrivals.take_usage(self.client, items)
+    batch, field, store = asks.UsageBatch, "events", arrivals.take_usage
 
 
-class Tickets(BatchView):
+class Tickets(BatchView, operation="send_tickets", summary="Send tickets of a help desk without an adapter", example="tickets"):
     """Tickets."""
 
     scopes: ClassVar = {"POST": "tickets:write"}
-    batch, field = asks.TicketBatch, "tickets"
+    batch, field, store = asks.TicketBatch, "tickets", arrivals.take_tickets
     largest_body = LARGEST_BODY_WITH_TEXT
 
-    @documented(
-        "send_tickets",
-        "Send tickets of a help desk without an adapter",
-        ask=asks.TicketBatch,
-        answer=shapes.BatchOut,
-        batch=True,
-        example="tickets",
-    )
-    def post(self, request: Request) -> Response:
-        return self.handle(request)
 
-    def take(self, items: list[arrivals.Item]) -> None:
-        arrivals.take_tickets(self.client, items)
-
-
-class Notes(BatchView):
+class Notes(BatchView, operation="send_notes", summary="Send what colleagues wrote down in the CRM", example="notes"):
     """Notes."""
 
     scopes: ClassVar = {"POST": "notes:write"}
-    batch, field = asks.NoteBatch, "notes"
+    batch, field, store = asks.NoteBatch, "notes", partial(arrivals.take_notes, kind=ReplyNote.NOTE)
     largest_body = LARGEST_BODY_WITH_TEXT
 
-    @documented(
-        "send_notes", "Send what colleagues wrote down in the CRM", ask=asks.NoteBatch, answer=shapes.BatchOut, batch=True, example="notes"
-    )
-    def post(self, request: Request) -> Response:
-        return self.handle(request)
 
-    def take(self, items: list[arrivals.Item]) -> None:
-        arrivals.take_notes(self.client, items, ReplyNote.NOTE)
-
-
-class Replies(BatchView):
+class Replies(BatchView, operation="send_replies", summary="Send what customers answered", example="replies"):
     """Replies."""
 
     scopes: ClassVar = {"POST": "notes:write"}
-    batch, field = asks.ReplyBatch, "replies"
+    batch, field, store = asks.ReplyBatch, "replies", partial(arrivals.take_notes, kind=ReplyNote.REPLY)
     largest_body = LARGEST_BODY_WITH_TEXT
 
-    @documented("send_replies", "Send what customers answered", ask=asks.ReplyBatch, answer=shapes.BatchOut, batch=True, example="replies")
-    def post(self, request: Request) -> Response:
-        return self.handle(request)
 
-    def take(self, items: list[arrivals.Item]) -> None:
-        arrivals.take_notes(self.client, items, ReplyNote.REPLY)
-
-
-class CrmLinks(BatchView):
+class CrmLinks(BatchView, operation="send_crm_links", summary="Say who owns which customers in your CRM, and their tiers", example="links"):
     """CRM ownership and tier, many at once."""
 
     scopes: ClassVar = {"POST": "crm:write"}
-    batch, field = asks.CrmLinkBatch, "links"
-
-    @documented(
-        "send_crm_links",
-        "Say who owns which customers in your CRM, and their tiers",
-        ask=asks.CrmLinkBatch,
-        answer=shapes.BatchOut,
-        batch=True,
-        example="links",
-    )
-    def post(self, request: Request) -> Response:
-        return self.handle(request)
-
-    def take(self, items: list[arrivals.Item]) -> None:
-        arrivals.take_links(self.client, items)
+    batch, field, store = asks.CrmLinkBatch, "links", arrivals.take_links
 
 
 class CrmLink(ApiView):

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -247,19 +248,23 @@ def prepared(folder: Path) -> Any:
     return edge
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--backlog", type=int, default=100_000)
-    parser.add_argument("--events", type=int, default=60)
-    parser.add_argument("--waits", type=int, default=200)
-    parser.add_argument(
-        "--only-pick-up", action="store_true", help="the last row alone, for work on the way to the worker; nothing is written"
-    )
-    options = parser.parse_args()
+@dataclass(frozen=True)
+class House:
+    """A worker at work on a database of its own, and what is needed to give it something to do."""
+
+    url: str
+    folder: Path
+    bench: Bench
+    worker_id: int
+    broker: str
+    """What the broker says of itself."""
+
+
+@contextlib.contextmanager
+def house(name: str, children: int = CHILDREN, **files: str) -> Iterator[House]:
+    """Database, Redis, recorded answers and one worker. `files` names files in its folder that the worker is told of (`BENCH_CLAIMS="claims"`)."""
     with contextlib.ExitStack() as stack:
-        url = stack.enter_context(scratch_database("queue"))
+        url = stack.enter_context(scratch_database(name))
         folder = Path(stack.enter_context(TemporaryDirectory()))
         broker = stack.enter_context(services.redis())
         if not broker.value:
@@ -274,20 +279,37 @@ def main() -> None:
         )
         os.environ.update(environment)
         edge = prepared(folder)
-        more = {"BENCH_EDGE": str(folder / "edge.json"), "BENCH_CLAIMS": str(folder / "claims")}
-        bench = Bench(url, stack.enter_context(worker({**environment, **more})), edge, broker.value)
+        told = {variable: str(folder / file) for variable, file in {"BENCH_EDGE": "edge.json", **files}.items()}
+        pid = stack.enter_context(worker({**environment, **told}, children))
+        bench = Bench(url, pid, edge, broker.value)
+        yield House(url, folder, bench, pid, broker.said)
+        bench.meter.close()
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--backlog", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=60)
+    parser.add_argument("--waits", type=int, default=200)
+    parser.add_argument(
+        "--only-pick-up", action="store_true", help="the last row alone, for work on the way to the worker; nothing is written"
+    )
+    options = parser.parse_args()
+    with house("queue", BENCH_CLAIMS="claims") as here:
+        bench, claims = here.bench, here.folder / "claims"
         if options.only_pick_up:
             bench.facts(10)
-            print(_pick_up(*_waits(bench, folder / "claims", options.waits)).cells())
+            print(_pick_up(*_waits(bench, claims, options.waits)).cells())
             return
         told, small = _rounds(bench, options)
-        waits, polls = _waits(bench, folder / "claims", options.waits)
+        waits, polls = _waits(bench, claims, options.waits)
         sizes = (
-            f"{versions(url)}; {broker.said.split(' at ')[0]}; one worker of {CHILDREN} children; {options.rounds} rounds of {options.backlog} unwanted "
+            f"{versions(here.url)}; {here.broker.split(' at ')[0]}; one worker of {CHILDREN} children; {options.rounds} rounds of {options.backlog} unwanted "
             f"events, {options.events} events of each other kind and 3,000 no-ops"
         )
         section("queue", "Hand-out and processing", _rows(told, small, waits, polls, options.backlog), sizes=sizes, notes=_NOTES)
-        bench.meter.close()
 
 
 _NOTES = [

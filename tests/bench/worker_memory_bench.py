@@ -9,14 +9,9 @@ set sizes (PSS) of the whole tree: shared pages count once. Linux only.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from tests import services
-from tests.bench.measure import django, pss_mb, scratch_database, tree, versions
-from tests.bench.queue_bench import Bench, prepared, worker
+from tests.bench.measure import pss_mb, tree, versions
+from tests.bench.queue_bench import house
 from tests.bench.report import Row, section
 
 CHILDREN = 4
@@ -28,24 +23,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--runs", type=int, nargs=2, default=[500, 2_500])
     options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        url = stack.enter_context(scratch_database("memory"))
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        broker = stack.enter_context(services.redis())
-        if not broker.value:
-            raise SystemExit(broker.said)
-        environment = django(
-            url,
-            VAR_DIR=str(folder),
-            REDIS_URL=broker.value,
-            CHARGEBEE_RATE_PER_MINUTE="100000000",
-            LOG_LEVEL="ERROR",
-            SECONDS_BETWEEN_SWEEPS="600",
-        )
-        os.environ.update(environment)
-        edge = prepared(folder)
-        pid = stack.enter_context(worker({**environment, "BENCH_EDGE": str(folder / "edge.json")}, CHILDREN))
-        bench = Bench(url, pid, edge, broker.value)
+    with house("memory", CHILDREN) as here:
+        pid, bench = here.worker_id, here.bench
         bench.nothing(200)
         start, done, after = pss_mb(tree(pid)), 0, []
         for runs in options.runs:
@@ -54,8 +33,7 @@ def main() -> None:
                 done += _PORTION
             after.append(pss_mb(tree(pid)))
             print(f"after {runs} runs: {after[-1]:.0f} MB", flush=True)
-        bench.meter.close()
-        sizes = f"{versions(url)}; PSS of the worker and its {CHILDREN} children"
+        sizes = f"{versions(here.url)}; PSS of the worker and its {CHILDREN} children"
     few, many = options.runs
     rows = [
         Row(
