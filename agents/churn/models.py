@@ -164,6 +164,21 @@ class ScoringRun(models.Model):
         return f"{self.night} {self.status} {self.done}/{self.customers}"
 
 
+class SentScore(models.Model):
+    """What one CRM was last given of one customer, as a mark that says whether it is still the same. `sent_scores` reads and writes it."""
+
+    chargebee_customer_id = models.CharField(max_length=100)
+    system = models.CharField(max_length=20, help_text="the CRM, as settings name it")
+    mark = models.CharField(max_length=32)
+    sent_at = models.DateTimeField(help_text="when the CRM took it")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chargebee_customer_id", "system"], name="one_sent_score_each")]
+
+    def __str__(self) -> str:
+        return f"{self.chargebee_customer_id} in {self.system}"
+
+
 class PeerMedians(models.Model):
     """The median of each signal among the customers of one segment, of the last night."""
 

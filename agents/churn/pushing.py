@@ -1,4 +1,4 @@
-"""The night's scores for the CRM: one proposal for all, with a count and a sample. The rows are staged where the action finds them."""
+"""The night's scores for the CRM: one proposal for all that changed, with a count and a sample. The rows are staged where the action finds them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
+from agents.churn import sent_scores
 from agents.churn.models import ChurnScore, ScoringRun
 from agents.churn.packing import unpack
 from agents.churn.signals import BY_NAME, FIELDS, SIGNALS, FloatArray
@@ -48,9 +49,12 @@ def load(run: AgentRun) -> PushContext:
         night = ScoringRun.objects.select_for_update().filter(night=date.fromisoformat(run.subject_id), status=ScoringRun.DONE).first()
         if night is None:
             raise NothingToDo("this night's scoring did not come to its end")
-        payload = night.figures.get("push") or crm_pushes.stage(rows(), as_of=night.as_of)
+        payload = night.figures.get("push")
         if payload is None:
-            raise NothingToDo("there is no score to send")
+            sent_scores.learn()
+            payload = crm_pushes.stage(sent_scores.changed(rows()), as_of=night.as_of)
+        if payload is None:
+            raise NothingToDo("there is no score that the CRM does not have already")
         night.figures = {**night.figures, "push": payload}
         night.save(update_fields=["figures"])
     return PushContext(str(night.night), payload, night.figures.get("bands", {}))
@@ -60,8 +64,11 @@ def build(context: PushContext) -> tuple[CaseDraft, Sequence[ProposalDraft], Map
     """One case of the night, and the push."""
     count = int(context.payload["count"])
     alarming = sum(context.bands.get(band, 0) for band in (ChurnScore.HIGH, ChurnScore.CRITICAL))
-    night = date.fromisoformat(context.night)
-    sentence = f"{count:,} customers were scored in the night of {night.day} {night:%b %Y}; {alarming:,} {'is' if alarming == 1 else 'are'} at high or critical risk."
+    night, scored = date.fromisoformat(context.night), sum(context.bands.values())
+    sentence = (
+        f"{scored:,} customers were scored in the night of {night.day} {night:%b %Y}; {alarming:,} {'is' if alarming == 1 else 'are'} at high or critical risk. "
+        f"{count:,} {'is' if count == 1 else 'are'} not in the CRM as {'it is' if count == 1 else 'they are'} now."
+    )
     case = CaseDraft(
         kind=CASE_KIND,
         customer_id="",

@@ -15,6 +15,7 @@ import os
 import resource
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import django
@@ -26,7 +27,7 @@ def _fill(customers: int) -> None:
 
     statements = (
         "TRUNCATE facts_customer, facts_subscription, facts_invoice, facts_transaction, facts_paymentsource, signals_usageevent, churn_churnscore, "
-        "churn_churnhistory, churn_valuechange, churn_departure, churn_scoringrun, churn_peermedians CASCADE",
+        "churn_churnhistory, churn_valuechange, churn_departure, churn_scoringrun, churn_sentscore, churn_peermedians CASCADE",
         "INSERT INTO facts_customer (chargebee_customer_id, resource_version, fetched_at, is_deleted, locale, country, time_zone, has_email, has_phone,"
         " phone_country, is_company, auto_collection, net_term_days, tier, tags, email_consent, sms_consent, business_entity_id, customer_since,"
         " primary_payment_source_id) SELECT 'c' || lpad(i::text, 8, '0'), 0, now(), false, 'en', 'US', 'UTC', true, false, '', false, true, 0, '', '[]',"
@@ -149,7 +150,37 @@ def main() -> None:
         "seconds_in": {name: round(value, 1) for name, value in sums.items()}, "memory_growth_mb": round(grown),
         "done_at_crash": at_crash, "resumed": run.resumed, "scored_again": scored - -(-options.customers // options.batch) * options.batch,
     }  # fmt: skip
-    print(json.dumps(figures))
+    print(json.dumps(figures | _pushes(options.batch)))
+
+
+def _pushes(batch: int) -> dict[str, Any]:
+    """Batches for one CRM of the first night's push and, when it was taken, of a night a day later in which nothing was heard of anybody."""
+    from django.conf import settings
+
+    from agents.churn import nightly, pushing, sent_scores
+    from agents.churn.models import ScoringRun
+    from approvals import crm_pushes
+    from approvals.models import CrmBatch
+    from billing_ai.kernel import clock
+
+    settings.SALESFORCE_URL, settings.HUBSPOT_URL = "http://crm.test", ""
+    run = ScoringRun.objects.get()
+    first = crm_pushes.stage(pushing.rows(), as_of=run.as_of)
+    assert first is not None, "nobody was scored"
+    said = {"salesforce": {"at": clock.now().isoformat(), "taken": crm_pushes.BATCH, "refused": {}, "settled_by": "answer"}}
+    CrmBatch.objects.filter(push=first["push"]).update(sent=said)
+    run.figures = {**run.figures, "push": first}
+    run.save()
+    clock.shift(clock.offset() + timedelta(days=1))
+    nightly.work(seconds=1e9, batch=batch)
+    begun = time.perf_counter()
+    sent_scores.learn()
+    second = crm_pushes.stage(sent_scores.changed(pushing.rows()), as_of=clock.now()) or {"count": 0}
+    return {
+        "push_customers": [first["count"], second["count"]],
+        "push_calls": [-(-count // crm_pushes.BATCH) for count in (first["count"], second["count"])],
+        "push_staged_in_seconds": round(time.perf_counter() - begun, 1),
+    }
 
 
 if __name__ == "__main__":

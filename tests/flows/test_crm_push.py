@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from agents.churn import sent_scores
+from agents.churn.models import ScoringRun
 from approvals import crm_fields, crm_pushes, execution, intake, transitions
+from approvals.actions import crm_push
+from approvals.actions.contract import Request
 from approvals.contract import CaseDraft, ProposalDraft, RunResult
 from approvals.models import CrmBatch, Execution, Phase, Proposal
 from approvals.policy import rules
@@ -98,6 +102,37 @@ def test_a_lost_answer_leaves_one_batch_in_doubt_and_a_look_settles_it(world: Wo
     first, second = CrmBatch.objects.order_by("number")
     assert (first.sent["hubspot"]["settled_by"], second.sent["hubspot"]["settled_by"]) == ("look-up", "answer")
     assert [set_in(system, customer_ids, "low") for system in SYSTEMS] == [set(customer_ids)] * 2
+
+
+def test_the_next_night_sends_only_who_changed_to_both(world: World) -> None:
+    # given a night whose scores both CRMs took, and whom they hold
+    proposal, customer_ids = proposed(world, "high")
+    approve(world, proposal)
+    world.act()
+    assert proposal.current is not None
+    night = ScoringRun.objects.create(
+        night=clock.utc_date(clock.now()), status="done", as_of=clock.now(), figures={"push": proposal.current.payload}
+    )
+    before = _written(world)
+    # when three of them have another score the night after
+    moved = set(customer_ids[5:8])
+    rows = [(one, {"churn_90": 22, "churn_band": "critical" if one in moved else "high", "health": None}) for one in customer_ids]
+    sent_scores.learn()
+    payload = crm_pushes.stage(sent_scores.changed(rows), as_of=clock.now())
+    # then they alone are in its push, in one call to each CRM instead of two
+    assert payload is not None
+    assert [one for batch in crm_pushes.batches(payload["push"]) for one, _ in batch.rows] == customer_ids[5:8]
+    crm_push.ACTION.act(Request(payload), key="the-next-night")
+    assert _written(world) - before == 3 * 2
+    assert [set_in(system, customer_ids, "critical") for system in SYSTEMS] == [moved, moved]
+    assert [set_in(system, customer_ids, "high") for system in SYSTEMS] == [set(customer_ids) - moved] * 2
+    night.refresh_from_db()
+    assert night.figures["push_is_whole"]
+
+
+def _written(world: World) -> int:
+    """Records that the two CRMs had written so far."""
+    return sum(len(world.site.calls(channel=system, limit=5_000)) for system in SYSTEMS)
 
 
 def test_rows_or_fields_that_changed_after_the_approval_stay_here(world: World) -> None:
