@@ -27,7 +27,8 @@ from approvals.policy.subject import Subject, of_proposal
 from billing_ai.facts.models import Customer, PaymentSource, Subscription
 from billing_ai.kernel.money import Money
 
-One, Thing = TypeVar("One"), TypeVar("Thing")
+One = TypeVar("One")
+Thing = TypeVar("Thing")
 AMOUNTS = (AMOUNT_PER_ACTION, SECOND_PAIR_OF_EYES, SPECIALIST)
 """The limits that past proposals can be held against."""
 MOST_LOOKED_AT = 20_000

@@ -139,7 +139,7 @@ def test_a_trial_goes_no_further_back_than_the_newest(monkeypatch: pytest.Monkey
     case = make_case()
     for day in range(6):
         Contact.objects.create(chargebee_customer_id="cust_1", case=case, channel="email", at=NOW - timedelta(days=3 * day))
-        make_proposal(make_case(invoice_id=f"inv_{day}", amount=1_000 if day < 4 else 400_000), created_at=NOW - timedelta(days=day))
+        make_proposal(make_case(invoice_id=f"past_{day}", amount=1_000 if day < 4 else 400_000), created_at=NOW - timedelta(days=day))
     monkeypatch.setattr(what_if, "MOST_LOOKED_AT", 4)
 
     found = what_if.policy("contact.frequency", now=NOW, params={"messages": 1, "days": 7})
