@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet, Subquery
 
@@ -84,6 +85,10 @@ class DunningContext:
     def failures(self) -> tuple[Try, ...]:
         """The failed ones among them, newest first."""
         return tuple(one for one in self.tries_on_invoice if not one.succeeded)
+
+    def there(self, at: datetime) -> datetime:
+        """A moment by the clock on the customer's wall; in UTC where their zone is not known."""
+        return at.astimezone(ZoneInfo(self.customer.time_zone or "UTC"))
 
 
 def load(run: AgentRun) -> DunningContext:

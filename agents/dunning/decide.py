@@ -81,7 +81,7 @@ def decide(context: DunningContext, now: datetime, *, amount_reference: int) -> 
         escalate=escalate,
         pause_subscription_id=_pause(context, category, now),
         headline=_headline(context, category, scored, now),
-        next_action=_next_action(category, retry, escalate, writes),
+        next_action=_next_action(category, context.there(retry.at) if retry else None, escalate, writes),
     )
 
 
@@ -187,14 +187,14 @@ def _headline(context: DunningContext, category: str, scored: Score, now: dateti
     return f"{reason[0].upper()}{reason[1:]}.{told}"
 
 
-def _next_action(category: str, retry: PlannedRetry | None, escalate: tuple[str, ...], writes: bool) -> str:
+def _next_action(category: str, retry_at: datetime | None, escalate: tuple[str, ...], writes: bool) -> str:
     if escalate:
         return "Look at the whole case, then speak with the customer"
     parts = []
     if writes:
         parts.append("ask for a new card" if category in _ASK_FOR_CARD else "send the message")
-    if retry is not None:
-        parts.append(f"try again {retry.at:%a %d %b}")
+    if retry_at is not None:
+        parts.append(f"try again {retry_at:%a %d %b}")
     joined = " and ".join(parts)
     return joined[:1].upper() + joined[1:] if joined else "Decide what to do"
 

@@ -131,7 +131,11 @@ def _comment(context: DunningContext, decision: DunningDecision, failures: int) 
     plan.append(f"Likelihood to come in: {decision.score.likelihood_bp / 100:.0f} %.")
     if decision.writes:
         plan.append(f"Message by {decision.channel}, {decision.stage.replace('_', ' ')}.")
-    plan.append(f"Next try planned for {decision.retry.at:%Y-%m-%d %H:%M} UTC." if decision.retry else f"No retry: {decision.no_retry}")
+    if decision.retry:
+        there = context.there(decision.retry.at)
+        plan.append(f"Next try planned for {there:%Y-%m-%d %H:%M} ({there.tzinfo}).")
+    else:
+        plan.append(f"No retry: {decision.no_retry}")
     return ProposalDraft(
         "add_comment", f"comment:{failures}.{len(context.said)}", Money(0, context.invoice.currency), {"notes": " ".join(plan)}
     )

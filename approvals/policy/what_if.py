@@ -51,8 +51,19 @@ class _Bounds:
         """The newest rows, oldest first."""
         found = list(rows.order_by(*(f"-{name}" for name in by))[: MOST_LOOKED_AT + 1])
         if len(found) > MOST_LOOKED_AT:
-            self.cut = f" Only the newest {MOST_LOOKED_AT:,} were looked at."
+            self._note_cut()
         return found[MOST_LOOKED_AT - 1 :: -1] if self.cut else found[::-1]
+
+    def streamed(self, rows: QuerySet[Any, One], by: str) -> Iterator[One]:
+        """The newest rows, newest first, a few hundred in memory at a time: for rows that are large."""
+        for number, row in enumerate(rows.order_by(f"-{by}")[: MOST_LOOKED_AT + 1].iterator(chunk_size=_AT_A_TIME)):
+            if number == MOST_LOOKED_AT:
+                self._note_cut()
+                return
+            yield row
+
+    def _note_cut(self) -> None:
+        self.cut = f" Only the newest {MOST_LOOKED_AT:,} were looked at."
 
     def in_time(self, things: Iterable[Thing]) -> Iterator[Thing]:
         """Until the time is over."""
@@ -240,7 +251,7 @@ def _proposals(now: datetime, days: int, agent: str, bounds: _Bounds, *, with_pl
     rows = Proposal.objects.filter(created_at__gt=now - timedelta(days=days), created_at__lte=now).select_related("case", "current")
     if agent:
         rows = rows.filter(agent=agent)
-    for some in _batched(bounds.newest(rows, "created_at"), _AT_A_TIME):
+    for some in _batched(bounds.streamed(rows, "created_at"), _AT_A_TIME):
         ids = {proposal.chargebee_customer_id for proposal in some}
         about = {pk: (tags, country) for pk, tags, country in Customer.objects.filter(pk__in=ids).values_list("pk", "tags", "country")}
         plans = _plans_of(ids) if with_plans else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,6 +12,7 @@ from approvals import case_transitions, companions, transitions
 from approvals import execution as executing
 from approvals.actions import collect_payment
 from approvals.models import CollectionAttempt, Execution, KillSwitch, Outcome, Proposal
+from billing_ai.facts.models import Customer
 from billing_ai.integrations.chargebee import reads, writes
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import Terminal
@@ -56,6 +58,17 @@ def test_a_retry_waits_for_its_time_then_collects_and_is_credited(world: World) 
     case = world.case(invoice_id)
     assert case.status == "recovered"
     assert Outcome.objects.get(case=case).credited_to == "retry"
+
+
+def test_the_next_try_is_told_by_the_customers_clock(world: World) -> None:
+    customer, invoice_id = failure_worth_a_retry(world)
+    retry, comment = (world.proposal(invoice_id, action) for action in ("collect_payment", "add_comment"))
+    zone = Customer.objects.get(pk=customer["id"]).time_zone
+    assert (zone.startswith("Europe/"), retry.not_before is None) == (True, False)
+    there = retry.not_before.astimezone(ZoneInfo(zone)) if retry.not_before else clock.now()
+    assert comment.current is not None
+    assert f"Next try planned for {there:%Y-%m-%d %H:%M} ({zone})." in comment.current.payload["notes"]
+    assert world.case(invoice_id).next_action.endswith(f"try again {there:%a %d %b}")
 
 
 def test_a_slot_that_is_taken_in_the_last_moment_makes_the_charge_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
