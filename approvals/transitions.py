@@ -275,8 +275,6 @@ def _decide(
     )
 
 
-
-
 def replay_parked(execution_id: int, user: User, note: str) -> Execution:
     """Let a parked effect try again: what stopped it has been mended."""
     return _unpark(execution_id, user, note, drop=False)

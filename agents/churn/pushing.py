@@ -45,13 +45,14 @@ def load(run: AgentRun) -> PushContext:
         raise NothingToDo("no CRM is set up, so the scores stay here")
     if _is_observed():
         raise NothingToDo("the agent only observes: nothing goes to the CRM")
+    # In a transaction of its own: what it learned stays known when there is nothing to send.
+    sent_scores.learn()
     with transaction.atomic():
         night = ScoringRun.objects.select_for_update().filter(night=date.fromisoformat(run.subject_id), status=ScoringRun.DONE).first()
         if night is None:
             raise NothingToDo("this night's scoring did not come to its end")
         payload = night.figures.get("push")
         if payload is None:
-            sent_scores.learn()
             payload = crm_pushes.stage(sent_scores.changed(rows()), as_of=night.as_of)
         if payload is None:
             raise NothingToDo("there is no score that the CRM does not have already")
@@ -67,7 +68,7 @@ def build(context: PushContext) -> tuple[CaseDraft, Sequence[ProposalDraft], Map
     night, scored = date.fromisoformat(context.night), sum(context.bands.values())
     sentence = (
         f"{scored:,} customers were scored in the night of {night.day} {night:%b %Y}; {alarming:,} {'is' if alarming == 1 else 'are'} at high or critical risk. "
-        f"{count:,} {'is' if count == 1 else 'are'} not in the CRM as {'it is' if count == 1 else 'they are'} now."
+        f"{count:,} {'is' if count == 1 else 'are'} not in the CRM with the present score."
     )
     case = CaseDraft(
         kind=CASE_KIND,

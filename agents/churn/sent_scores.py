@@ -53,6 +53,11 @@ def changed(rows: Iterable[crm_pushes.Row]) -> Iterator[crm_pushes.Row]:
 
 def learn() -> None:
     """Read from the pushes of the last days what was taken since they were last looked at. Safe to repeat."""
+    with transaction.atomic():
+        _learn()
+
+
+def _learn() -> None:
     nights = ScoringRun.objects.filter(status=ScoringRun.DONE, as_of__gte=clock.now() - _LOOKED_BACK).order_by("night")
     for night in nights:
         push = night.figures.get("push")

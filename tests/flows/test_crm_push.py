@@ -116,7 +116,7 @@ def test_the_next_night_sends_only_who_changed_to_both(world: World) -> None:
     before = _written(world)
     # when three of them have another score the night after
     moved = set(customer_ids[5:8])
-    rows = [(one, {"churn_90": 22, "churn_band": "critical" if one in moved else "high", "health": None}) for one in customer_ids]
+    rows = [(one, {"churn_90": 22, "churn_band": "medium" if one in moved else "high", "health": None}) for one in customer_ids]
     sent_scores.learn()
     payload = crm_pushes.stage(sent_scores.changed(rows), as_of=clock.now())
     # then they alone are in its push, in one call to each CRM instead of two
@@ -124,7 +124,7 @@ def test_the_next_night_sends_only_who_changed_to_both(world: World) -> None:
     assert [one for batch in crm_pushes.batches(payload["push"]) for one, _ in batch.rows] == customer_ids[5:8]
     crm_push.ACTION.act(Request(payload), key="the-next-night")
     assert _written(world) - before == 3 * 2
-    assert [set_in(system, customer_ids, "critical") for system in SYSTEMS] == [moved, moved]
+    assert [set_in(system, customer_ids, "medium") for system in SYSTEMS] == [moved, moved]
     assert [set_in(system, customer_ids, "high") for system in SYSTEMS] == [set(customer_ids) - moved] * 2
     night.refresh_from_db()
     assert night.figures["push_is_whole"]

@@ -64,7 +64,7 @@ def test_the_first_push_holds_everyone_and_the_next_only_who_changed() -> None:
     assert staged(second) == ["cus_2"]
     push = Proposal.objects.get(action="crm_push", current__payload__push=second)
     assert push.case.headline.startswith("4 customers were scored in the night of ")
-    assert push.case.headline.endswith(" 1 are not in the CRM as they are now.")
+    assert push.case.headline.endswith(" 1 is not in the CRM with the present score.")
     taken(second, *SYSTEMS)
     # and when nothing has changed, there is no push
     assert night() == ""
