@@ -6,13 +6,11 @@ Called by `sync.py` and by nothing else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.db import connection, transaction
-from django.db.models.constants import OnConflict
-from django.db.models.sql import InsertQuery
 
 from billing_ai.facts.models import Fact
+from billing_ai.tables.one_write import Insert, write
 
 
 def save(*kinds: Sequence[Fact]) -> None:
@@ -21,31 +19,21 @@ def save(*kinds: Sequence[Fact]) -> None:
     PostgreSQL does it in one statement, SQLite in one a kind within a transaction. Rows are taken in the order of their keys, so that two
     workers with news of the same customer wait for each other instead of for ever.
     """
-    statements = [_upsert(rows) for rows in kinds if rows]
-    if not statements:
-        return
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            parts = ", ".join(f"s{number} AS ({sql})" for number, (sql, _) in enumerate(statements))
-            cursor.execute(f"WITH {parts} SELECT", [value for _, params in statements for value in params])  # compiled by the ORM
-            return
+    parts = [_upsert(rows) for rows in kinds if rows]
+    if connection.vendor == "postgresql":
+        write(*parts)
+    elif parts:
         with transaction.atomic():
-            for sql, params in statements:
-                cursor.execute(sql, params)
+            write(*parts)
 
 
-def _upsert(rows: Sequence[Fact]) -> tuple[str, Sequence[Any]]:
-    model = type(rows[0])
+def _upsert(rows: Sequence[Fact]) -> Insert:
     # The last of two with one key is the newer fetch; one statement may not touch a row twice.
     distinct = {row.pk: row for row in sorted(rows, key=lambda row: row.resource_version)}
-    fields = model._meta.concrete_fields
-    query = InsertQuery(
-        model,
-        on_conflict=OnConflict.UPDATE,
-        update_fields=[field for field in fields if not field.primary_key],
-        unique_fields=[model._meta.pk],
+    fields = type(rows[0])._meta.concrete_fields
+    return Insert(
+        [distinct[key] for key in sorted(distinct)],
+        unique=tuple(field.attname for field in fields if field.primary_key),
+        update=tuple(field.attname for field in fields if not field.primary_key),
+        version="resource_version",
     )
-    query.insert_values(fields, [distinct[key] for key in sorted(distinct)])
-    [(sql, params)] = query.get_compiler(connection=connection).as_sql()
-    table = connection.ops.quote_name(model._meta.db_table)
-    return f"{sql} WHERE {table}.resource_version <= EXCLUDED.resource_version", params

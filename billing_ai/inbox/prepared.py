@@ -57,16 +57,24 @@ class PreparedInsert:
         connection.ensure_connection()
         raw: psycopg.Connection[Any] = connection.connection
         with connection.wrap_database_errors:
-            if raw not in self._connections:
-                with suppress(errors.DuplicatePreparedStatement):  # behind a pooler: another client prepared the same
-                    _done(raw, lambda: raw.pgconn.prepare(self._name, self._text))
-                self._connections.add(raw)
-            try:
-                return _done(raw, lambda: raw.pgconn.exec_prepared(self._name, values)).command_tuples == 1
-            except errors.InvalidSqlStatementName:
-                self.is_of_use = False
-                logger.warning("webhook.prepared_statement_unknown")
-                return None
+            for _ in range(2):
+                if raw not in self._connections:
+                    self._prepare(raw)
+                    self._connections.add(raw)
+                try:
+                    return _done(raw, lambda: raw.pgconn.exec_prepared(self._name, values)).command_tuples == 1
+                except errors.InvalidSqlStatementName:
+                    # Once: all that was prepared here was let go of (`tables/planned.py`). Twice: what we prepare goes elsewhere.
+                    self._connections.discard(raw)
+        self.is_of_use = False
+        logger.warning("webhook.prepared_statement_unknown")
+        return None
+
+    def _prepare(self, raw: psycopg.Connection[Any]) -> None:
+        from psycopg import errors
+
+        with suppress(errors.DuplicatePreparedStatement):  # behind a pooler: another client prepared the same
+            _done(raw, lambda: raw.pgconn.prepare(self._name, self._text))
 
 
 def _done(raw: psycopg.Connection[Any], ask: Callable[[], PGresult]) -> PGresult:

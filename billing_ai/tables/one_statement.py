@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,8 @@ from uuid import UUID
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 from django.db.models.query import FlatValuesListIterable, ModelIterable, QuerySet, ValuesIterable, ValuesListIterable
+
+from billing_ai.tables import planned
 
 Convert = Callable[[Any], Any]
 
@@ -47,7 +49,7 @@ class Kept:
 
     def __init__(self, build: Callable[..., Mapping[str, QuerySet[Any, Any]]]) -> None:
         self._build = build
-        self._known: dict[tuple[Any, ...], tuple[_Asked, tuple[_Place | None, ...]]] = {}
+        self._known: dict[tuple[Any, ...], _Learned] = {}
 
     def ask(self, **values: Any) -> dict[str, list[Any]]:
         """The rows of each query, as `fetch` gives them."""
@@ -56,14 +58,8 @@ class Kept:
         key = tuple(sorted((name, _shape(value)) for name, value in values.items()))
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._learn(values)
-        asked, places = known
-        return asked.rows(
-            [
-                value if place is None else values[place[0]] if place[1] is None else values[place[0]][place[1]]
-                for place, value in zip(places, asked.params, strict=True)
-            ]
-        )
+            known = self._known[key] = _Learned(*self._learn(values))
+        return known.rows(values)
 
     def _learn(self, values: Mapping[str, Any]) -> tuple[_Asked, tuple[_Place | None, ...]]:
         """The questions in SQL, and for each parameter whose value it is: found by asking twice with values that nobody uses."""
@@ -118,6 +114,42 @@ def _is_same(one: Any, other: Any) -> bool:
     return bool(getattr(one, "obj", one) == getattr(other, "obj", other))
 
 
+class _Learned:
+    """Questions in SQL whose values change from one asking to the next. PostgreSQL plans them once a connection."""
+
+    def __init__(self, asked: _Asked, places: Sequence[_Place | None]) -> None:
+        self._asked, self._places = asked, places
+        self._varying = list(dict.fromkeys(place for place in places if place is not None))
+        self._planned = ""
+
+    def rows(self, values: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """The answer, with these values."""
+        if not self._asked.sql:
+            return self._asked.read(())
+        found = planned.ask(self._text(values), [str(_at(place, values)) for place in self._varying], is_fixed=True)
+        if found is not None:
+            return self._asked.read(found[0])
+        places = zip(self._places, self._asked.params, strict=True)
+        return self._asked.rows([value if place is None else _at(place, values) for place, value in places])
+
+    def _text(self, values: Mapping[str, Any]) -> str:
+        """With each value that changes by its number, and of the kind that it has as a literal; what never changes stands in the text."""
+        if not self._planned:
+            numbers = {place: f"${number}{_KINDS.get(type(_at(place, values)), '')}" for number, place in enumerate(self._varying, 1)}
+            places = zip(self._places, self._asked.params, strict=True)
+            self._planned = self._asked.sql % tuple(planned.literal(value) if place is None else numbers[place] for place, value in places)
+        return self._planned
+
+
+def _at(place: _Place, values: Mapping[str, Any]) -> Any:
+    name, number = place
+    return values[name] if number is None else values[name][number]
+
+
+_KINDS = {UUID: "::uuid", datetime: "::timestamptz", date: "::date"}
+"""What the driver writes behind such a value as a literal."""
+
+
 class _Asked:
     """Queries as one statement, with the parameters they were built with."""
 
@@ -125,17 +157,20 @@ class _Asked:
         parts = {name: _Part(rows) for name, rows in queries.items()}
         self._names = tuple(parts)
         self._parts = {name: part for name, part in parts.items() if part.sql}
-        self.sql = f"SELECT {', '.join(f'({part.sql})' for part in self._parts.values())}"
+        self.sql = f"SELECT {', '.join(f'({part.sql})' for part in self._parts.values())}" if self._parts else ""
         self.params = [value for part in self._parts.values() for value in part.params]
 
     def rows(self, params: list[Any]) -> dict[str, list[Any]]:
         """The answer, with these parameters."""
-        found: dict[str, list[Any]] = {name: [] for name in self._names}
-        if not self._parts:
-            return found
+        if not self.sql:
+            return self.read(())
         with connection.cursor() as cursor:
             cursor.execute(self.sql, params)
-            answer = cursor.fetchone()
+            return self.read(cursor.fetchone())
+
+    def read(self, answer: Sequence[str]) -> dict[str, list[Any]]:
+        """The rows in an answer to it."""
+        found: dict[str, list[Any]] = {name: [] for name in self._names}
         for (name, part), text in zip(self._parts.items(), answer, strict=True):
             if text != "[]":
                 found[name] = [part.row(values) for values in json.loads(text)]

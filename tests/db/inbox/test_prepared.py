@@ -57,11 +57,12 @@ def test_the_row_is_the_same_as_through_a_cursor(body: dict[str, Any], monkeypat
     assert any(name.startswith("inbox_") for name in prepared_statements())
 
 
-def test_a_server_that_does_not_know_the_statement_loses_no_event() -> None:
+def test_a_server_that_does_not_know_the_statement_loses_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stored(event("ev_1"))
-    # given what a pooler does: the next statement meets a connection on which nothing was prepared
+    # given what a pooler does: each statement meets a connection on which nothing was prepared
     with connection.cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")
+    monkeypatch.setattr(intake._prepared, "_prepare", lambda raw: None)
     # then the event is stored the usual way, and so are those after it
     assert stored(event("ev_2"))
     assert not intake._prepared.is_of_use
@@ -69,6 +70,16 @@ def test_a_server_that_does_not_know_the_statement_loses_no_event() -> None:
     assert not stored(event("ev_2"))
     assert Event.objects.count() == 3
     assert prepared_statements() == []
+
+
+def test_a_statement_that_was_let_go_of_is_prepared_anew() -> None:
+    assert stored(event("ev_1"))
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    assert stored(event("ev_2"))
+    assert intake._prepared.is_of_use
+    assert [name.startswith("inbox_") for name in prepared_statements()] == [True]
+    assert Event.objects.count() == 2
 
 
 def test_a_statement_that_another_client_of_a_pooler_prepared_is_used() -> None:
