@@ -122,11 +122,16 @@ _LOOK = Kept(_questions)
 
 
 def _active(draft: CaseDraft) -> Case | None:
-    return (
-        Case.objects.select_for_update(of=("self",))
-        .filter(kind=draft.kind, chargebee_customer_id=draft.customer_id, chargebee_invoice_id=draft.invoice_id, status__in=Case.ACTIVE)
-        .first()
-    )
+    """The case that this is about, locked."""
+    return next(iter(_ACTIVE.ask(kind=draft.kind, customer_id=draft.customer_id, invoice_id=draft.invoice_id)["case"]), None)
+
+
+def _whether_active(*, kind: str, customer_id: str, invoice_id: str) -> dict[str, QuerySet[Any, Any]]:
+    same = Case.objects.filter(kind=kind, chargebee_customer_id=customer_id, chargebee_invoice_id=invoice_id, status__in=Case.ACTIVE)
+    return {"case": same.select_for_update(of=("self",)).order_by("pk")[:1]}
+
+
+_ACTIVE = Kept(_whether_active)
 
 
 def _end(draft: CaseDraft, result: RunResult) -> Case | None:

@@ -116,7 +116,8 @@ class Case:
         names += [text for offer in facts.allowed_offers for text in (offer.code, offer.label)]
         if facts.card is not None:
             names.append(facts.card.brand)
-        return tuple(sorted({fold_free(name) for name in names if name.strip()}, key=len, reverse=True))
+        # A name of nothing but characters that cannot be seen reads as nothing, and would be found everywhere.
+        return tuple(sorted({name for name in map(fold_free, names) if name}, key=len, reverse=True))
 
     @cached_property
     def known_words(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 
 from approvals.drafts.calendars import calendar, matching, written_dates
 from approvals.drafts.case import Case, finding
@@ -135,7 +136,7 @@ def check_durations(reading: Reading, case: Case) -> list[Finding]:
     ahead = [(day - facts.today).days for day, roles in case.dates.items() if roles & {"retry", "impact", "due"}]
     term = (facts.invoice.due_date - facts.invoice.date).days
     for words in case.lexicons:
-        numbers = "|".join(sorted((re.escape(word) for word in words.numbers), key=len, reverse=True)) or "(?!)"
+        numbers = _number_words(words)
         for unit, unit_pattern in words.units.items():
             if unit_pattern is None or unit == "minute" or unit_pattern.search(reading.open_folded) is None:
                 continue
@@ -168,6 +169,11 @@ def check_durations(reading: Reading, case: Case) -> list[Finding]:
                     findings.append(finding("wrong_date", reading, found.start(), found.end(), f"{overdue} days past due"))
                 reading.blank(found.start(), found.end())
     return findings
+
+
+@lru_cache(maxsize=64)
+def _number_words(words: Lexicon) -> str:
+    return "|".join(sorted((re.escape(word) for word in words.numbers), key=len, reverse=True)) or "(?!)"
 
 
 _DURATIONS: dict[tuple[str, str], re.Pattern[str]] = {}

@@ -117,6 +117,7 @@ _ACRONYMS = frozenset(
         "BTW",
     ]
 )
+_UNUSUAL = re.compile(r"[^\x20-\x7f\n\t\r]")
 _LATIN_LOOKALIKES = re.compile(r"[\u0370-\u03ff\u0400-\u052f\u13a0-\u13ff\ua4d0-\ua4ff]")
 
 
@@ -156,9 +157,8 @@ def check_hidden(reading: Reading, case: Case) -> list[Finding]:
         )
     part: PartName = "subject" if reading.name == "subject" else "body"
     is_rtl = case.language in RIGHT_TO_LEFT
-    for index, character in enumerate(reading.raw):
-        if (character.isascii() and character >= " ") or character in "\n\t\r":
-            continue
+    for found in _UNUSUAL.finditer(reading.raw):
+        index, character = found.start(), found.group()
         category = unicodedata.category(character)
         if (
             category in ("Cf", "Cc", "Co", "Cs", "Cn")

@@ -41,8 +41,6 @@ def _spans_of(phrase: list[str], tokens: list[tuple[int, int, str]]) -> tuple[in
 
 
 def _repeated(reading: Reading, case: Case, note: Reading) -> list[Finding]:
-    tokens = [(found.start(), found.end(), fold_pattern(found.group(0))) for found in _TOKEN.finditer(reading.open)]
-    have = {token for _, _, token in tokens}
     wanted: list[list[str]] = []
     for quoted in _QUOTED.finditer(note.plain):
         words = [fold_pattern(word) for word in _TOKEN.findall(quoted.group(1) or quoted.group(2))]
@@ -63,6 +61,9 @@ def _repeated(reading: Reading, case: Case, note: Reading) -> list[Finding]:
                 wanted.append([fold_pattern(word), fold_pattern(following)])
     folded = [fold_pattern(found.group(0)) for found in found_tokens]
     wanted += [folded[index : index + 5] for index in range(len(folded) - 4)]
+    # Most names ask for nothing, and then the message need not be taken apart.
+    tokens = [(found.start(), found.end(), fold_pattern(found.group(0))) for found in _TOKEN.finditer(reading.open)] if wanted else []
+    have = {token for _, _, token in tokens}
     for phrase in wanted:
         if all(word in have for word in phrase) and not all(word in names for word in phrase):
             spot = _spans_of(phrase, tokens)

@@ -48,6 +48,7 @@ def _money_pattern(tag: str, currency: str) -> NumberPattern:
     return pattern
 
 
+@lru_cache(maxsize=4096)
 def money_text(money: Money, tag: str) -> str:
     """The amount as the customer's locale writes it, always with all digits of the minor unit. Source: CLDR patterns, ISO 4217 digits."""
     locale = babel_locale(tag)
@@ -62,6 +63,7 @@ def number_text(number: Decimal | int, tag: str) -> str:
     return format_decimal(number, locale=babel_locale(tag))
 
 
+@lru_cache(maxsize=4096)
 def date_text(day: date, tag: str, length: str = "long") -> str:
     """The date in the locale's own order and words; `length` is CLDR's full, long, medium or short."""
     return format_date(day, format=length, locale=babel_locale(tag))

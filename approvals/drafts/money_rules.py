@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from approvals.drafts.case import Case, finding
 from approvals.drafts.findings import Finding
 from approvals.drafts.folding import FILL, Reading
 from approvals.drafts.locales import money_text
 from approvals.drafts.numerals import NUMBER, currencies_of, currency_patterns, denoted, readings
+from approvals.drafts.words import Lexicon
 
 _NUMBER = re.compile(rf"(?<!\d)(?<!\d[.,]){NUMBER}")
 _IN_REFERENCE = re.compile(r"[^\W\d_][-/_#]$")
@@ -147,18 +149,22 @@ def check_amounts_in_words(reading: Reading, case: Case) -> list[Finding]:
     """An amount spelled out ("two hundred dollars") cannot be compared with the facts and is refused."""
     findings: list[Finding] = []
     for words in case.lexicons:
-        numbers = "|".join(sorted((re.escape(word) for word, value in words.numbers.items() if value >= 2), key=len, reverse=True))
-        money = "|".join(words.lists.get("money_words", ()))
-        if not numbers or not money:
+        if not any(word in reading.open_folded for word in words.lists.get("money_words", ())):
             continue
-        if not any(word in reading.open_folded for word in words.lists["money_words"]):
-            continue
-        pattern = (
-            rf"(?<!\w)(?:\w*(?:{numbers})\w*[\s-]+){{1,4}}(?:{money})\w*"
-            if words.is_spaced
-            else rf"(?:{numbers}|[〇一二三四五六七八九十百千万])+(?:{money})"
-        )
-        findings += [
-            finding("wrong_amount", reading, m.start(), m.end(), "amounts in figures") for m in re.finditer(pattern, reading.open_folded)
-        ]
+        pattern = _spelled_out(words)
+        if pattern is not None:
+            findings += [
+                finding("wrong_amount", reading, m.start(), m.end(), "amounts in figures") for m in pattern.finditer(reading.open_folded)
+            ]
     return findings
+
+
+@lru_cache(maxsize=64)
+def _spelled_out(words: Lexicon) -> re.Pattern[str] | None:
+    numbers = "|".join(sorted((re.escape(word) for word, value in words.numbers.items() if value >= 2), key=len, reverse=True))
+    money = "|".join(words.lists.get("money_words", ()))
+    if not numbers or not money:
+        return None
+    if words.is_spaced:
+        return re.compile(rf"(?<!\w)(?:\w*(?:{numbers})\w*[\s-]+){{1,4}}(?:{money})\w*")
+    return re.compile(rf"(?:{numbers}|[〇一二三四五六七八九十百千万])+(?:{money})")

@@ -6,8 +6,11 @@ It runs on a model's output, on rendered text, on every human edit, and once mor
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import lru_cache
 
 from approvals.drafts import slots
+from approvals.drafts.calendars import calendar
 from approvals.drafts.case import Case, finding
 from approvals.drafts.date_rules import check_dates, check_durations
 from approvals.drafts.facts import DraftFacts
@@ -112,7 +115,7 @@ def _ordered(findings: list[Finding]) -> list[Finding]:
     return sorted(unique, key=lambda entry: (entry.part != "subject", entry.span is None, entry.span or (0, 0)))
 
 
-_FACT_LIKE = re.compile(r"\d|[%€$£¥₹₩₺₽₴₪₫฿]")
+_IN_WORD = re.compile(r"\w")
 
 
 def verify_slots(draft: SlotDraft, facts: DraftFacts, policy: DraftPolicy | None = None) -> list[Finding]:
@@ -165,15 +168,28 @@ def _facts_outside(reading: Reading, case: Case) -> list[Finding]:
     for found in re.finditer(r"(?i)https?:\S*|www\.\S+|\S+@\S+|\b\S+\.(?:com|net|org|io|example)\b\S*", text):
         findings.append(finding("fact_outside_slot", reading, found.start(), found.end(), "a slot such as {{ links.pay }}"))
     for name in case.names:
-        for found in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text):
-            findings.append(finding("fact_outside_slot", reading, found.start(), found.end(), "a slot such as {{ customer.first_name }}"))
-    from approvals.drafts.calendars import calendar
-
-    shape = calendar(case.locale)
-    for found in shape.weekday_pattern.finditer(reading.open_folded):
+        for start in _whole(name, text):
+            findings.append(finding("fact_outside_slot", reading, start, start + len(name), "a slot such as {{ customer.first_name }}"))
+    for found in calendar(case.locale).weekday_pattern.finditer(reading.open_folded):
         findings.append(finding("fact_outside_slot", reading, found.start(), found.end(), "a slot such as {{ retry.date }}"))
-    months = "|".join(re.escape(name) for name in shape.months if len(name) >= 4 and name not in ("march", "mars", "sept", "juli"))
-    if months:
-        for found in re.finditer(rf"(?<!\w)(?:{months})(?!\w)", reading.open_folded):
-            findings.append(finding("fact_outside_slot", reading, found.start(), found.end(), "a slot such as {{ invoice.due_date }}"))
+    for found in _month_names(case.locale).finditer(reading.open_folded):
+        findings.append(finding("fact_outside_slot", reading, found.start(), found.end(), "a slot such as {{ invoice.due_date }}"))
     return findings
+
+
+def _whole(name: str, text: str) -> Iterator[int]:
+    """Where a name stands as a whole word or several, one place after the other. Compiling a pattern a name took longer."""
+    at = text.find(name)
+    while at >= 0:
+        end = at + len(name)
+        is_whole = not _IN_WORD.match(text[max(0, at - 1) : at]) and not _IN_WORD.match(text[end : end + 1])
+        if is_whole:
+            yield at
+        at = text.find(name, end if is_whole else at + 1)
+
+
+@lru_cache(maxsize=256)
+def _month_names(tag: str) -> re.Pattern[str]:
+    """The months of a locale that are no common words besides."""
+    months = "|".join(re.escape(name) for name in calendar(tag).months if len(name) >= 4 and name not in ("march", "mars", "sept", "juli"))
+    return re.compile(rf"(?<!\w)(?:{months})(?!\w)" if months else r"(?!)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 FRIDAY, THURSDAY = 4, 3
 LAST = 31
@@ -62,6 +63,7 @@ def habit_of(country: str, currency: str) -> Habit:
     return HABITS.get(country.upper()) or HABITS.get(_BY_CURRENCY.get(currency, ""), DEFAULT)
 
 
+@lru_cache(maxsize=4096)
 def days_since_payday(day: date, habit: Habit) -> int:
     """Whole days from the newest payday on or before `day`; a payday on a weekend is moved to the Friday before. At most 31."""
     for back in range(32):

@@ -188,6 +188,12 @@ def test_names_may_hold_any_word(company: str) -> None:
     assert verify(mail(f"This is for {company}.", name="April"), case) == []
 
 
+def test_a_name_that_nobody_can_see_is_none() -> None:
+    case = facts()
+    case = replace(case, customer=replace(case.customer, first_name="\u200b"))
+    assert verify(mail(name="there"), case) == []
+
+
 def test_a_month_as_a_name_hides_no_date() -> None:
     case = facts(customer=Customer("April", "Tidepool Labs", "en-US"))
     assert "wrong_date" in rules(mail(name="April", due="April 17"), case)
