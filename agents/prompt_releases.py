@@ -63,6 +63,7 @@ def offer(agent: str, name: str, version: str, user: User, *, reason: str) -> Re
 
 def go_back(agent: str, name: str, user: User, *, reason: str) -> Release:
     """Put the version live again that was live before the present one. Raises Refused, and then nothing has changed."""
+    releasing.require_may_release(user, reason)
     before = Release.objects.filter(agent=agent, kind=KIND, name=name, status=Release.RETIRED, live_since__isnull=False)
     last = before.order_by("-live_since").first()
     if last is None:

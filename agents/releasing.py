@@ -42,7 +42,7 @@ def offer_by(
     user: User, *, reason: str, agent: str, kind: str, name: str, version: str, content_hash: str, figures: Mapping[str, Any]
 ) -> Release:
     """A lead's offer. Raises Refused, and then nothing has changed."""
-    _allowed(user, reason)
+    require_may_release(user, reason)
     with transaction.atomic():
         if Release.objects.filter(agent=agent, kind=kind, name=name, version=version).exists():
             raise Refused("already_offered", "This version was offered before; a changed text needs a new version.")
@@ -58,7 +58,7 @@ def promote(release_id: int, user: User, *, reason: str) -> Release:
 
     Of a version that no person offered the first lead's yes is only noted, and the version stays offered: see its status.
     """
-    _allowed(user, reason)
+    require_may_release(user, reason)
     with transaction.atomic():
         release = _locked(release_id)
         if release.status == Release.LIVE:
@@ -79,7 +79,7 @@ def promote(release_id: int, user: User, *, reason: str) -> Release:
 
 def retire(release_id: int, user: User, *, reason: str) -> Release:
     """Take a version out of service, or an offer off the table. Raises Refused, and then nothing has changed."""
-    _allowed(user, reason)
+    require_may_release(user, reason)
     with transaction.atomic():
         release = _locked(release_id)
         if release.status == Release.RETIRED:
@@ -95,7 +95,8 @@ def _locked(release_id: int) -> Release:
     return release
 
 
-def _allowed(user: User, reason: str) -> None:
+def require_may_release(user: User, reason: str) -> None:
+    """Raises Refused for whoever may not change what serves, and where no reason is given."""
     require_lead(user)
     if not user.has_perm("approvals.change_rules"):
         raise Refused("not_allowed", "Your role may not change rules.")

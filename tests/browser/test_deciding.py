@@ -319,7 +319,7 @@ def test_a_text_message_shows_as_a_bubble_with_its_size(sign_in: SignIn, sam: An
     case = factories.case(chargebee, words=factories.SMS)
     page = sign_in(sam, path=f"/console/case/{case.pk}/")
     expect(page.locator(".bubble")).to_contain_text("€49.00")
-    expect(page.locator("[data-show=size]")).to_have_text("1 segment, 118 characters, GSM-7")
+    expect(page.locator("[data-show=size]")).to_have_text("2 segments, 171 characters, GSM-7")  # with the way out
 
 
 def test_the_essentials_work_without_scripts(sign_in: SignIn, sam: Any, chargebee: Any) -> None:
