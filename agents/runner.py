@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -27,8 +28,9 @@ from audit.actor import acting
 from audit.actor import agent as agent_actor
 from audit.ledger import NewEntry
 from billing_ai.facts import sync
+from billing_ai.integrations.chargebee import call
 from billing_ai.kernel import clock
-from billing_ai.kernel.errors import Retryable, StaleFacts, Terminal, Unknown
+from billing_ai.kernel.errors import Away, Retryable, StaleFacts, Terminal, Unknown
 from billing_ai.work import claims
 from billing_ai.work.models import Leased
 
@@ -37,27 +39,40 @@ LEASE = timedelta(minutes=4)
 
 
 def run_due(limit: int = 10) -> int:
-    """Claim and run up to `limit` runs. Returns how many were claimed."""
+    """Claim and run up to `limit` runs. Returns how many were run; 0 ends the caller's loop.
+
+    While Chargebee is away nothing is claimed, since runs look there: what waits keeps its place and its attempts.
+    """
+    if call.is_away():
+        return 0
     rows = claims.claim(AgentRun, limit, LEASE)
+    met: Away | None = None
+    until = monotonic() + claims.BATCH_SECONDS
     for run in rows:
         with acting(agent_actor(run.agent), run.trace_id):
+            if met is not None or monotonic() > until:
+                claims.put_off(run, timedelta(0), met.sentence if met else claims.NEXT_TURN, since=run.created_at)
+                continue
             try:
-                perform(run)
+                met = perform(run)
             except SoftTimeLimitExceeded:
                 raise
             except Exception as error:
                 # One subject that nobody foresaw must not hold up the others of its batch.
                 logger.exception("run.failed", extra={"run_id": str(run.pk)})
                 claims.put_back(run, claims.backoff(run.attempt), f"{type(error).__name__} while it ran; the log has the trace")
-    return len(rows)
+    return len(rows) if met is None else 0
 
 
-def perform(run: AgentRun) -> None:
-    """One claimed run: it ends done, skipped, waiting again, or parked with a reason. The outside world raises nothing through here."""
+def perform(run: AgentRun) -> Away | None:
+    """One claimed run: it ends done, skipped, waiting again, or parked with a reason. The outside world raises nothing through here.
+
+    Returns the outage that it met, if it met one: that uses up no attempt.
+    """
     agent = AGENTS.get(run.agent)
     if agent is None:
         claims.park(run, f"there is no agent called {run.agent}")
-        return
+        return None
     run.started_at = clock.now()
     try:
         _perform(run, agent)
@@ -65,6 +80,9 @@ def perform(run: AgentRun) -> None:
         claims.complete(run, AgentRun.SKIPPED, str(reason), started_at=run.started_at, finished_at=clock.now())
     except StaleFacts as error:
         claims.put_back(run, claims.backoff(run.attempt), f"facts are missing or too old: {error}")
+    except Away as error:
+        claims.put_off(run, error.after, error.sentence, since=run.created_at)
+        return error
     except Retryable as error:
         claims.put_back(run, max(error.after, claims.backoff(run.attempt)), error.sentence)
     except Unknown as error:
@@ -73,6 +91,7 @@ def perform(run: AgentRun) -> None:
         claims.park(run, f"{error.code}: {error.sentence}")
     except PromptError as error:
         claims.park(run, f"the prompt cannot be used: {error}")
+    return None
 
 
 def _load(run: AgentRun, agent: Agent[Any, Any]) -> Any:

@@ -1,7 +1,7 @@
 """The one door out: carries out what was approved, at most once, and never blindly again.
 
-claim → second look → policy gate → freeze → commit `executing` with the key → call → record. A lost answer becomes `unknown`, and `settle`
-asks the other system; what cannot be settled there waits for a person. No lock is ever held over an outside call.
+claim → second look → policy gate → freeze → commit `executing` with the key → call → record. A lost answer becomes `unknown`, which `settling.py`
+looks up. No lock is ever held over an outside call.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import json
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from time import monotonic
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 
-from approvals import states
+from approvals import states, ways_out
 from approvals.actions import ACTIONS
-from approvals.actions.contract import Absent, Action, CannotTell, Done, Look, Part, Request, StillGoing
+from approvals.actions.contract import Action, Done, Look, Part, Request
 from approvals.aftermath import after_end
 from approvals.contacts import note_contact
 from approvals.contract import Check
@@ -25,9 +26,10 @@ from approvals.models import Execution, ExecutionAttempt, Proposal
 from approvals.policy import gate, limits, retry_ledger, switch_turn
 from audit import seal
 from audit.actor import Actor, acting
-from billing_ai.integrations.chargebee import budget
+from billing_ai.integrations.chargebee import budget, call
+from billing_ai.integrations.site_state import CHARGEBEE
 from billing_ai.kernel import clock
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
+from billing_ai.kernel.errors import Away, OutsideError, Retryable, Terminal, Unknown
 from billing_ai.work import claims
 from billing_ai.work.models import Leased
 
@@ -39,14 +41,31 @@ ACTOR = Actor("system", "execution", "execution")
 
 
 def execute_due(limit: int = 20) -> int:
-    """Carry out up to `limit` effects that are due. Returns how many were looked at."""
-    rows = claims.claim(Execution, limit, LEASE)
+    """Carry out up to `limit` effects that are due. Returns how many were looked at; 0 ends the caller's loop.
+
+    What goes by a system that is away is not claimed: it keeps its place, its attempts, and the ledger free of tries.
+    """
+    if call.is_away():
+        return 0
+    away = ways_out.outages()
+    rows = claims.claim(Execution, limit, LEASE, of=(lambda due: ways_out.able(due, away)) if away else None)
+    met: dict[str, Away] = {}
+    until = monotonic() + claims.BATCH_SECONDS
     for row in rows:
         execution = Execution.objects.select_related("proposal__case", "proposal__current").get(pk=row.pk)
         execution.attempt = row.attempt
         with acting(ACTOR, execution.trace_id), budget.at_least(budget.Lane.EXECUTION):
+            system = next((one for one in met if ways_out.goes_by(execution, one)), "")
+            if system or monotonic() > until:
+                _put_off(execution, timedelta(0), met[system].sentence if system else claims.NEXT_TURN)
+                continue
             try:
-                carry_out(execution)
+                error = carry_out(execution)
+                if error is not None:
+                    met[error.system] = error
+                    ways_out.note_away(error)
+                elif execution.status == Leased.DONE:
+                    ways_out.note_there(execution, away)
             except SoftTimeLimitExceeded:
                 raise
             except Exception as error:
@@ -54,16 +73,19 @@ def execute_due(limit: int = 20) -> int:
                 logger.exception("execution.failed", extra={"execution_id": execution.pk})
                 claims.put_back(execution, claims.backoff(execution.attempt), f"{type(error).__name__}; the log has the trace")
                 _note_if_parked(execution)
-    return len(rows)
+    return 0 if CHARGEBEE in met else len(rows)
 
 
-def carry_out(execution: Execution) -> None:
-    """One claimed effect, from the second look to the record. Never raises for what the outside world does."""
+def carry_out(execution: Execution) -> Away | None:
+    """One claimed effect, from the second look to the record. Never raises for what the outside world does.
+
+    Returns the outage that it met, if it met one: that uses up no attempt.
+    """
     proposal = execution.proposal
     revision = proposal.current
     if proposal.status != states.APPROVED or revision is None:
         _end(execution, Execution.WITHDRAWN, "the approval no longer stands")
-        return
+        return None
     action = ACTIONS[execution.action]
     try:
         look = action.look_again(proposal, revision)
@@ -75,7 +97,7 @@ def carry_out(execution: Execution) -> None:
         stopped = next((check for check in checks if check.outcome == "deny"), None)
         if stopped is not None:
             _withdraw(execution, stopped)
-            return
+            return None
         wait = max(
             (check for check in checks if check.outcome == "wait" and check.not_before),
             key=lambda c: c.not_before or clock.now(),
@@ -83,23 +105,25 @@ def carry_out(execution: Execution) -> None:
         )
         if wait is not None:
             _wait(execution, wait)
-            return
-        request = _frozen(execution) or _freeze(execution, action, look)
+            return None
+        request = frozen_request(execution) or _freeze(execution, action, look)
+    except Away as error:
+        _put_off(execution, error.after, error.sentence)
+        return error
     except Retryable as error:
         claims.put_back(execution, error.after, error.sentence)
         _note_if_parked(execution)
-        return
+        return None
     except Unknown as error:
         # Nothing of ours was sent yet: only a read, or a page that nobody has been told of.
         claims.put_back(execution, timedelta(minutes=1), error.sentence)
         _note_if_parked(execution)
-        return
+        return None
     except Terminal as error:
         _withdraw(execution, Check(error.code, "deny", error.sentence))
-        return
+        return None
     number = _begin(execution, request) if request is not None else None
-    if number is not None and request is not None:
-        _call(execution, number, action, request)
+    return None if number is None or request is None else _call(execution, number, action, request)
 
 
 def _freeze(execution: Execution, action: Action, look: Look) -> Request | None:
@@ -128,9 +152,12 @@ def _freeze(execution: Execution, action: Action, look: Look) -> Request | None:
         ours.update(settle_after=None)
 
 
-def _call(execution: Execution, number: int, action: Action, request: Request) -> None:
+def _call(execution: Execution, number: int, action: Action, request: Request) -> Away | None:
     try:
         done = action.act(request, key=execution.idempotency_key)
+    except Away as error:
+        _record(execution, number, "away", error=error, again_after=error.after)
+        return error
     except Retryable as error:
         _record(execution, number, "retry", error=error, again_after=error.after)
     except Terminal as error:
@@ -142,6 +169,7 @@ def _call(execution: Execution, number: int, action: Action, request: Request) -
             _record(execution, number, "part", said=done.sentence, again_after=done.after)
         else:
             _record(execution, number, Leased.DONE, done=done)
+    return None
 
 
 def _begin(execution: Execution, request: Request) -> int | None:
@@ -216,11 +244,14 @@ def _record(
         attempt.code, attempt.sentence = (error.code, error.sentence) if error else ("", said)
         attempt.response = {"reference": done.reference, **done.data} if done else {}
         attempt.save()
-        if outcome == "retry":
-            held.status, held.not_before, held.lease_until = Leased.WAITING, now + (again_after or timedelta(minutes=1)), None
-            held.reason = error.sentence if error else ""
-            held.save()
-            states.move(proposal, states.APPROVED, ACTOR, kind="execution.put_back", reason=held.reason)
+        if outcome in ("retry", "away", "part"):
+            _again(
+                held,
+                proposal,
+                outcome,
+                error.sentence if error else said,
+                now + (timedelta(minutes=1) if again_after is None else again_after),
+            )
             return
         if outcome == Execution.UNKNOWN:
             held.status, held.settle_after, held.lease_until = Execution.UNKNOWN, now + SETTLE_AFTER, None
@@ -228,11 +259,29 @@ def _record(
             held.save()
             states.move(proposal, states.UNKNOWN, ACTOR, kind="execution.unknown", reason=held.reason)
             return
-        _finish(held, proposal, outcome, done=done, reason=error.sentence if error else "", settled_by="answer")
+        finish(held, proposal, outcome, done=done, reason=error.sentence if error else "", settled_by="answer")
         after_end(case, proposal, held)
+        execution.status = outcome
 
 
-def _finish(held: Execution, proposal: Proposal, outcome: str, *, done: Done | None, reason: str, settled_by: str) -> None:
+def _again(held: Execution, proposal: Proposal, outcome: str, said: str, not_before: datetime) -> None:
+    """Nothing happened, or a part of it: the same request goes out again. Only a call that failed by itself has used up an attempt."""
+    held.status, held.not_before, held.lease_until, held.reason = Leased.WAITING, not_before, None, said
+    if outcome != "retry":
+        held.max_attempts += 1
+    given_up = f"given up after {held.attempt} attempts" if held.attempt >= held.max_attempts else ""
+    if outcome == "away" and clock.now() - _could_go_since(held) > claims.WAITS_AT_MOST:
+        given_up = f"not done within {claims.WAITS_AT_MOST.days} days"
+    if given_up:
+        held.status, held.reason = Leased.PARKED, f"{given_up}: {said}"
+    held.save()
+    states.move(proposal, states.APPROVED, ACTOR, kind="execution.part" if outcome == "part" else "execution.put_back", reason=said)
+    if given_up:
+        note_proposal("execution.parked", proposal, ACTOR, {"why": held.reason[:300]})
+
+
+def finish(held: Execution, proposal: Proposal, outcome: str, *, done: Done | None, reason: str, settled_by: str) -> None:
+    """How an effect ends, in the caller's transaction, with case and proposal locked."""
     held.status, held.finished_at, held.lease_until, held.reason, held.settled_by = outcome, clock.now(), None, reason, settled_by
     if done is not None:
         held.result = {"reference": done.reference, **done.data}
@@ -254,92 +303,8 @@ def _finish(held: Execution, proposal: Proposal, outcome: str, *, done: Done | N
         limits.give_back(held)  # refused before anything happened
 
 
-def expire_leases() -> int:
-    """What was `executing` when its worker died: nobody knows whether it happened. Returns how many became `unknown`."""
-    stale = Execution.objects.filter(status=Execution.EXECUTING, lease_until__lt=claims.db_now()).values_list("pk", "proposal_id")[:200]
-    moved = 0
-    for pk, proposal_id in list(stale):
-        with transaction.atomic():
-            _, proposal = states.lock_proposal(proposal_id)
-            held = Execution.objects.select_for_update().get(pk=pk)
-            if held.status != Execution.EXECUTING or held.lease_until is None or held.lease_until >= claims.db_now():
-                continue
-            held.attempts.filter(outcome="executing").update(outcome=Execution.UNKNOWN, sentence="the worker ended before the answer came")
-            held.status, held.lease_until, held.settle_after = Execution.UNKNOWN, None, clock.now()
-            held.reason = "The worker ended before the answer came."
-            held.save()
-            states.move(proposal, states.UNKNOWN, ACTOR, kind="execution.unknown", reason=held.reason)
-            moved += 1
-    return moved
-
-
-def settle_unknowns(limit: int = 50) -> int:
-    """Ask the other system about each effect whose answer was lost. Returns how many were settled."""
-    settled = 0
-    due = Execution.objects.filter(status=Execution.UNKNOWN, settle_after__lte=claims.db_now()).order_by("settle_after")[:limit]
-    for execution in due.select_related("proposal__case"):
-        with acting(ACTOR, execution.trace_id), budget.at_least(budget.Lane.EXECUTION):
-            settled += _settle(execution)
-    return settled
-
-
-def _settle(execution: Execution) -> bool:
-    action = ACTIONS[execution.action]
-    request = _frozen(execution)
-    last = execution.attempts.order_by("-number").first()
-    since: datetime = last.started_at if last else execution.first_sent_at or clock.now()
-    if request is None:
-        return _to_person(execution, "The frozen request can no longer be read (the customer was erased), so it cannot be looked for.")
-    try:
-        found = action.look_up(execution, request, since=since)
-    except (Retryable, Unknown) as error:
-        Execution.objects.filter(pk=execution.pk, status=Execution.UNKNOWN).update(
-            settle_after=clock.now() + timedelta(minutes=2), reason=error.sentence
-        )
-        return False
-    except Terminal as error:
-        return _to_person(execution, error.sentence)
-    if isinstance(found, StillGoing):
-        Execution.objects.filter(pk=execution.pk, status=Execution.UNKNOWN).update(settle_after=clock.now() + timedelta(minutes=2))
-        return False
-    if isinstance(found, CannotTell):
-        return _to_person(execution, found.sentence)
-    if isinstance(found, Absent) and not found.may_repeat:
-        return _to_person(execution, "The other system has nothing of it, and it is too late to repeat it safely.")
-    with transaction.atomic():
-        case, proposal = states.lock_proposal(execution.proposal_id)
-        held = Execution.objects.select_for_update().get(pk=execution.pk)
-        if held.status != Execution.UNKNOWN:
-            return False
-        if isinstance(found, Absent):
-            held.status, held.not_before, held.reason = Leased.WAITING, clock.now(), "not there: the same request again, under the same key"
-            held.save()
-            states.move(proposal, states.APPROVED, ACTOR, kind="execution.absent", reason=held.reason)
-            return True
-        outcome = Execution.DECLINED if found.data.get("declined") else Leased.DONE
-        _finish(held, proposal, outcome, done=found, reason="", settled_by="look-up")
-        after_end(case, proposal, held)
-    return True
-
-
-def _to_person(execution: Execution, sentence: str) -> bool:
-    with transaction.atomic():
-        case, proposal = states.lock_proposal(execution.proposal_id)
-        held = Execution.objects.select_for_update().get(pk=execution.pk)
-        if held.status != Execution.UNKNOWN:
-            return False
-        held.status, held.reason, held.settle_after = Execution.PERSON, sentence, None
-        held.save()
-        proposal.status_reason = sentence
-        proposal.save()
-        case.escalated_to_lead = True
-        case.save()
-        note_proposal("execution.needs_person", proposal, ACTOR, {"why": sentence[:300]})
-    return True
-
-
-def _frozen(execution: Execution) -> Request | None:
-    """The request as it was first sent: the same body goes out under the same key."""
+def frozen_request(execution: Execution) -> Request | None:
+    """The request as it was first sent: the same body goes out under the same key. None when there is none, or it can no longer be read."""
     if not execution.request:
         return None
     if execution.sealed_request is None:
@@ -377,6 +342,17 @@ def _wait(execution: Execution, check: Check) -> None:
         last_look=execution.last_look,
         reason=f"{check.rule}: {check.sentence}",
     )
+
+
+def _put_off(execution: Execution, after: timedelta, sentence: str) -> None:
+    claims.put_off(execution, after, sentence, since=_could_go_since(execution))
+    _note_if_parked(execution)
+
+
+def _could_go_since(execution: Execution) -> datetime:
+    """When it was approved, or was planned for."""
+    proposal = execution.proposal
+    return max(moment for moment in (proposal.created_at, proposal.decided_at, proposal.not_before) if moment is not None)
 
 
 def _looked(checks: Iterable[Check], before: dict[str, object] | None = None) -> dict[str, object]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from approvals import companions, execution, outcomes, retention
+from approvals import companions, execution, outcomes, retention, settling
 from approvals.models import Execution
 from billing_ai.work import claims
 
@@ -28,8 +28,8 @@ def housekeeping() -> None:
     if tick is None:
         return
     counts = {
-        "leases": execution.expire_leases(),
-        "settled": execution.settle_unknowns(),
+        "leases": settling.expire_leases(),
+        "settled": settling.settle_unknowns(),
         "parked": claims.park_exhausted(Execution),
         "promises": outcomes.follow_promises(),
         "expired": outcomes.expire_proposals(),

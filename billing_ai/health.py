@@ -23,6 +23,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agents.models import AgentRun
+from approvals import ways_out
 from approvals.models import Execution, KillSwitch, Proposal
 from audit.checkpoints import places
 from audit.models import Checkpoint
@@ -168,6 +169,13 @@ class _Figures(Collector):
             failing.add_metric([place.name], _age(now, place.failing_since))
         yield behind
         yield failing
+        outage = GaugeMetricFamily(
+            "billing_outage_seconds", "Time since a system that we call could last be asked; 0 while it can", labels=["system"]
+        )
+        away = {one.system: one.since for one in ways_out.outages()}
+        for system in ways_out.LABELS:
+            outage.add_metric([system], _age(now, away.get(system)))
+        yield outage
         yield from rates_and_latencies(now)
         switches = GaugeMetricFamily("billing_kill_switch_on", "1 while a kill switch stops something", labels=["scope"])
         for scope, is_on in KillSwitch.objects.order_by("scope").values_list("scope", "is_on"):

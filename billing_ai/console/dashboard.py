@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
+from approvals import ways_out
 from approvals.admin.queue_query import AGEING, count_text, view_counts
 from approvals.policy import limits
 from approvals.policy.reference import reference_currency
@@ -16,6 +17,7 @@ from approvals.wording.reader import Reader, reader_of
 from billing_ai.console.charts import lying_bars, standing_bars
 from billing_ai.console.figures import NO_DATE, Group, Known, Small, known, small
 from billing_ai.integrations.chargebee import circuit
+from billing_ai.integrations.site_state import CHARGEBEE
 from billing_ai.kernel import clock
 
 _LATE = timedelta(minutes=5)
@@ -152,8 +154,19 @@ def _spend(known: Small, reader: Reader) -> dict[str, Any]:
 def _health(known: Known, now_small: Small, reader: Reader) -> list[dict[str, str]]:
     now, counts = clock.now(), known.counts
     site = circuit.state()
+    away = {outage.system: outage for outage in ways_out.outages()}
+    noticed = {system: f"first noticed {reader.ago(outage.since)}" for system, outage in away.items()}
     rows = [
-        {"light": "bad" if site.is_open else "" if site.is_well else "warn", "title": "Chargebee", "said": site.sentence, "more": ""},
+        {
+            "light": "bad" if site.is_open else "" if site.is_well else "warn",
+            "title": "Chargebee",
+            "said": site.sentence,
+            "more": noticed.pop(CHARGEBEE, ""),
+        },
+        *(
+            {"light": "bad", "title": away[system].label, "said": "is away; what goes by it waits, and nothing is lost", "more": said}
+            for system, said in noticed.items()
+        ),
         {
             "light": "warn" if known.oldest_event and now - known.oldest_event > _LATE else "",
             "title": "News from Chargebee",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -20,9 +21,10 @@ from audit.ledger import NewEntry
 from billing_ai.facts import sync
 from billing_ai.facts.sync import Refreshed
 from billing_ai.inbox.models import Event
+from billing_ai.integrations.chargebee import call
 from billing_ai.integrations.chargebee.events import HANDLED
 from billing_ai.kernel import clock
-from billing_ai.kernel.errors import Retryable, Terminal, Unknown
+from billing_ai.kernel.errors import Away, Retryable, Terminal, Unknown
 from billing_ai.tables.one_statement import Kept
 from billing_ai.tables.one_write import Insert, write
 from billing_ai.work import claims
@@ -33,22 +35,32 @@ _UNWANTED = "nothing here acts on this type of event"
 
 
 def process_due(limit: int = 20) -> int:
-    """Claim and route up to `limit` events. Returns how many were claimed."""
+    """Claim and route up to `limit` events. Returns how many were routed; 0 ends the caller's loop.
+
+    While Chargebee is away nothing is claimed: what waits keeps its place and its attempts, however much it is.
+    """
+    if call.is_away():
+        return 0
     rows = claims.claim(Event, limit, LEASE)
     if rows and all(event.event_type not in HANDLED for event in rows):
         # Where one such event waits there are often many more; they are ended in bulk, and what is more urgent is looked for in between.
         pass_over()
+    met: Away | None = None
+    until = monotonic() + claims.BATCH_SECONDS
     for event in rows:
         with acting(chargebee(), event.trace_id):
+            if met is not None or monotonic() > until:
+                claims.put_off(event, timedelta(0), met.sentence if met else claims.NEXT_TURN, since=event.received_at)
+                continue
             try:
-                route(event)
+                met = route(event)
             except SoftTimeLimitExceeded:
                 raise
             except Exception as error:
                 # Whatever one event sets off must not hold up the others of its batch, which would lose an attempt each time.
                 logger.exception("event.failed", extra={"event_id": event.chargebee_event_id})
                 claims.put_back(event, claims.backoff(event.attempt), f"{type(error).__name__} while it was routed; the log has the trace")
-    return len(rows)
+    return len(rows) if met is None else 0
 
 
 def pass_over(limit: int = 2_000) -> int:
@@ -56,28 +68,35 @@ def pass_over(limit: int = 2_000) -> int:
     return claims.end_due(Event, limit, lambda due: due.exclude(event_type__in=HANDLED), Event.IGNORED, _UNWANTED)
 
 
-def route(event: Event) -> None:
-    """One claimed event, whatever it holds: it ends done, ignored, waiting again, or parked with a reason that a person can read."""
+def route(event: Event) -> Away | None:
+    """One claimed event, whatever it holds: it ends done, ignored, waiting again, or parked with a reason that a person can read.
+
+    Returns the outage that it met, if it met one: that uses up no attempt.
+    """
     if event.event_type not in HANDLED:
         claims.complete(event, Event.IGNORED, _UNWANTED, finished_at=clock.now())
-        return
+        return None
     try:
         refreshed = sync.refresh(event.chargebee_customer_id, sync.ids_of(event.resources, "invoice"))
+    except Away as error:
+        claims.put_off(event, error.after, error.sentence, since=event.received_at)
+        return error
     except (Retryable, Unknown) as error:
         wait = error.after if isinstance(error, Retryable) else timedelta(seconds=30)
         claims.put_back(event, max(wait, claims.backoff(event.attempt)), error.sentence)
-        return
+        return None
     except Terminal as error:
         claims.park(event, f"{error.code}: {error.sentence}")
-        return
+        return None
     except (ValueError, TypeError, KeyError, DataError) as error:
         # An answer in a shape that nobody foresaw must not stop the queue, and must not be lost either.
         logger.exception("event.not_understood", extra={"event_id": event.chargebee_event_id})
         claims.park(event, f"Chargebee's answer could not be understood: {type(error).__name__}: {error}"[:500])
-        return
+        return None
     customer_id = refreshed.customer_id or event.chargebee_customer_id
     with contextlib.suppress(_LeaseLost), transaction.atomic():
         _settle_and_start(event, customer_id, refreshed)
+    return None
 
 
 class _LeaseLost(Exception):

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 from django.conf import settings
 
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
+from billing_ai.kernel.errors import Away, OutsideError, Retryable, Terminal, Unknown
 
 # httpx logs each address it calls at INFO; ours carry customer ids and mail addresses in their queries.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -105,10 +105,12 @@ def exchange(
     params: Mapping[str, Any] | None = None,
     form: Mapping[str, Any] | None = None,
     json: Any = None,
+    seconds: float | None = None,
 ) -> Answer:
-    """One request, one whole answer, within OUTSIDE_TIMEOUT_SECONDS twice over at the very most. Raises httpx.HTTPError as it comes."""
-    deadline = time.monotonic() + 2 * float(settings.OUTSIDE_TIMEOUT_SECONDS)
-    with client().stream(method, url, headers=headers, params=params, data=form, json=json) as response:
+    """One request, one whole answer, within OUTSIDE_TIMEOUT_SECONDS (or `seconds`) twice over at the very most. Raises httpx.HTTPError as it comes."""
+    limit = httpx.USE_CLIENT_DEFAULT if seconds is None else httpx.Timeout(seconds)
+    deadline = time.monotonic() + 2 * (float(settings.OUTSIDE_TIMEOUT_SECONDS) if seconds is None else seconds)
+    with client().stream(method, url, headers=headers, params=params, data=form, json=json, timeout=limit) as response:
         parts: list[bytes] = []
         size = 0
         for part in response.iter_bytes():
@@ -149,10 +151,10 @@ def transport_error(
 ) -> OutsideError:
     """What a failure of the transport means. `label` is the vendor's name as people say it; `has_effect` is true for a write.
 
-    Nothing sent: Retryable. Sent, and the answer lost: Unknown for a write, Retryable for a read. A request that could not be formed: Terminal.
+    It could not be reached: Away. Sent, and the answer lost: Unknown for a write, Retryable for a read. A request that could not be formed: Terminal.
     """
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError):
-        return Retryable(f"{vendor}.unreachable", f"{label} could not be reached. Nothing was sent.", after=timedelta(seconds=30))
+        return Away(f"{vendor}.unreachable", f"{label} could not be reached. Nothing was sent.", after=timedelta(seconds=30))
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL):
         return Terminal(f"{vendor}.bad_address", f"The address set for {label} cannot be called. Nothing was sent.")
     if isinstance(error, httpx.TimeoutException):
@@ -171,7 +173,7 @@ def status_error(answer: Answer, *, vendor: str, label: str, has_effect: bool) -
     status = answer.status
     if status == 429:
         wait = retry_after(answer.headers, timedelta(seconds=60))
-        return Retryable(
+        return Away(
             f"{vendor}.rate_limited", f"{label} asks us to slow down and to come back in {int(wait.total_seconds())} s.", after=wait
         )
     if status == 501:

@@ -1,4 +1,4 @@
-"""The three ways in which something outside can go wrong, and the sentence a person reads about it.
+"""The ways in which something outside can go wrong, and the sentence a person reads about it.
 
 Adapters translate a vendor's errors into these through a closed table; nothing above an adapter knows a vendor's error.
 """
@@ -26,6 +26,18 @@ class Retryable(OutsideError):
     def __init__(self, code: str, sentence: str, after: timedelta = timedelta(seconds=30)) -> None:
         super().__init__(code, sentence)
         self.after = after
+
+
+class Away(Retryable):
+    """The other system as a whole cannot be asked now, or we may not ask it now: that says nothing of this call.
+
+    Whoever tries again does not count it as an attempt. A call that fails by itself is a plain Retryable.
+    """
+
+    @property
+    def system(self) -> str:
+        """Its key, with which every code of its begins: `chargebee`, `mail` …"""
+        return self.code.partition(".")[0]
 
 
 class Terminal(OutsideError):

@@ -21,6 +21,11 @@ from billing_ai.work import fairness
 from billing_ai.work.models import Leased, Tick
 
 logger = logging.getLogger(__name__)
+WAITS_AT_MOST = timedelta(days=14)
+"""So long a row is put off while what it needs is away."""
+BATCH_SECONDS = 60.0
+"""After so long the rest of a claimed batch is put off: well inside every lease, however slow what the rows need has become."""
+NEXT_TURN = "the batch it was claimed with took long; its turn comes again"
 Row = TypeVar("Row", bound=Leased)
 
 
@@ -150,11 +155,25 @@ def put_back(row: Leased, after: timedelta, reason: str) -> bool:
     """
     if row.attempt >= row.max_attempts:
         return park(row, f"given up after {row.attempt} attempts: {reason}")
+    return _wait(row, after, reason)
+
+
+def _wait(row: Leased, after: timedelta, reason: str, **columns: Any) -> bool:
     try:
         with transaction.atomic():
-            return _finish(row, status=Leased.WAITING, reason=reason, lease_until=None, not_before=db_now() + after)
+            return _finish(row, status=Leased.WAITING, reason=reason, lease_until=None, not_before=db_now() + after, **columns)
     except IntegrityError:
         return complete(row, Leased.SKIPPED, f"a newer one waits for the same subject; this one stopped at: {reason}")
+
+
+def put_off(row: Leased, after: timedelta, reason: str, *, since: datetime) -> bool:
+    """Let the row wait without using up an attempt: what failed says nothing of it. False when the lease was lost.
+
+    `since` is when it could first have been done. After WAITS_AT_MOST it is parked, so that nothing waits for ever without anybody knowing why.
+    """
+    if db_now() - since > WAITS_AT_MOST:
+        return park(row, f"not done within {WAITS_AT_MOST.days} days: {reason}")
+    return _wait(row, after, reason, max_attempts=row.max_attempts + 1)
 
 
 def park(row: Leased, reason: str) -> bool:

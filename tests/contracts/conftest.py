@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from billing_ai.integrations import http
-from billing_ai.integrations.chargebee import budget, call, circuit, site_state
+from billing_ai.integrations import http, site_state
+from billing_ai.integrations.chargebee import budget, call, circuit
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -22,9 +22,17 @@ class Edge:
         self.requests: list[httpx.Request] = []
         self.answers: list[httpx.Response | Exception] = []
         self.answer: Handler | None = None
+        self.is_down = False
+        self.looks = 0
+        """How often the site was asked whether it answers at all, where no handler answers that too."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         request.read()
+        if request.url.path.endswith("/configurations") and self.answer is None:
+            self.looks += 1
+            if self.is_down:
+                raise httpx.ConnectError("refused")
+            return httpx.Response(200, json={})
         self.requests.append(request)
         if self.answers:
             following = self.answers.pop(0)

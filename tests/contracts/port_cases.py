@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from billing_ai.integrations.ports import Absent, CrmSink, CustomerScore, Found, LookUp, NewTask
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
+from billing_ai.kernel.errors import Away, OutsideError, Retryable, Terminal, Unknown
 from tests.contracts.conftest import Edge
 
 HTML = "<html><body>Bad gateway</body></html>"
@@ -87,12 +87,12 @@ class SendCases:
     @pytest.mark.parametrize("how", NOT_SENT)
     def test_nothing_was_sent(self, how: str, edge: Edge) -> None:
         error = self.fails(edge, NOT_SENT[how]())
-        assert isinstance(error, Retryable)
+        assert isinstance(error, Away)
         assert "Nothing was sent." in error.sentence
 
     def test_slow_down(self, edge: Edge) -> None:
         error = self.fails(edge, httpx.Response(429, headers={"Retry-After": "37"}))
-        assert isinstance(error, Retryable)
+        assert isinstance(error, Away)
         assert error.after == timedelta(seconds=37)
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 422, 501, 302])

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from billing_ai.integrations import http
-from billing_ai.integrations.chargebee import budget, circuit, client, reads, setup_check, site_state, writes
+from billing_ai.integrations import http, site_state
+from billing_ai.integrations.chargebee import budget, call, circuit, client, reads, setup_check, writes
 from billing_ai.integrations.chargebee.errors import Declined, meaning_of
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
+from billing_ai.kernel.errors import Away, OutsideError, Retryable, Terminal, Unknown
 from tests.contracts.conftest import Edge
 
 INVOICE = {"invoice": {"id": "inv", "status": "not_paid", "currency_code": "KWD", "amount_due": 12_500}}
@@ -81,10 +81,21 @@ def test_a_lost_answer_leaves_a_write_open(code: str, edge: Edge) -> None:
 @pytest.mark.parametrize("code", LOST)
 def test_a_lost_answer_makes_a_read_be_repeated(code: str, edge: Edge, waits: list[float]) -> None:
     error = failure(read, edge, LOST[code])
-    assert isinstance(error, Retryable)
+    # the site itself answers, so it is this request that fails
+    assert type(error) is Retryable
     assert error.code == code
-    assert len(edge.requests) == 3
+    assert (len(edge.requests), edge.looks) == (3, 1)
     assert [0.15 <= waits[0] <= 0.3, 0.5 <= waits[1] <= 1.0, len(waits)] == [True, True, 2]
+
+
+@pytest.mark.parametrize("code", LOST)
+def test_a_lost_answer_of_a_site_that_answers_nobody_speaks_of_the_site(code: str, edge: Edge) -> None:
+    edge.is_down = True
+    error = failure(read, edge, LOST[code])
+    assert isinstance(error, Away)
+    assert (error.code, error.system) == (code, "chargebee")
+    # what a write has done is not known all the same
+    assert isinstance(failure(write, edge, LOST[code]), Unknown)
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
@@ -99,7 +110,7 @@ def test_an_answer_that_cannot_be_read(what: str, edge: Edge) -> None:
 @pytest.mark.parametrize("fault", [httpx.ConnectError("refused"), httpx.ConnectTimeout("no answer"), httpx.PoolTimeout("full")])
 def test_nothing_was_sent(fault: Exception, edge: Edge) -> None:
     error = failure(write, edge, lambda: fault)
-    assert isinstance(error, Retryable)
+    assert isinstance(error, Away)
     assert error.sentence == "Chargebee could not be reached. Nothing was sent."
 
 
@@ -183,7 +194,7 @@ def test_after_a_429_nobody_calls_until_the_site_said_so(edge: Edge) -> None:
     with pytest.raises(Retryable):
         write()
     # when another call is due, then it does not go out
-    with pytest.raises(Retryable) as caught:
+    with pytest.raises(Away) as caught:
         write()
     assert caught.value.code == "chargebee.budget_spent"
     assert timedelta(seconds=40) < caught.value.after <= timedelta(seconds=42)
@@ -240,31 +251,86 @@ def test_a_broken_state_file_is_started_afresh(tmp_path: Any) -> None:
 
 
 def test_the_circuit_opens_and_the_console_says_so(edge: Edge) -> None:
-    # given a site that fails five times in a row
-    edge.answer = lambda request: httpx.Response(502, html=HTML)
-    for _ in range(circuit.FAILURES_TO_OPEN):
+    # given a site that fails five times in a row: three calls, and the question after each whether it answers at all
+    edge.is_down = True
+    edge.answers = [httpx.Response(502, html=HTML)] * 3
+    for _ in range(3):
+        assert not circuit.state().is_open
         with pytest.raises(Unknown):
             write()
     assert circuit.state().is_open
-    assert circuit.state().sentence.startswith("Chargebee is down: 5 calls in a row failed. The next try is in ")
+    assert circuit.state().sentence.startswith("Chargebee is down: 6 calls in a row failed. The next try is in ")
+    assert circuit.state().since > 0
     # when another call is due
-    with pytest.raises(Retryable) as caught:
+    with pytest.raises(Away) as caught:
         write()
     # then it does not go out, and the site's check says why
     assert caught.value.code == "chargebee.circuit_open"
-    assert len(edge.requests) == 5
+    assert (len(edge.requests), edge.looks) == (3, 3)
     [finding] = setup_check.check_site()
     assert (finding.code, finding.level) == ("site.down", setup_check.Level.BLOCKING)
 
 
 def test_one_good_answer_closes_the_circuit_again(edge: Edge) -> None:
-    edge.answers = [httpx.Response(502, html=HTML)] * 4
-    for _ in range(4):
+    edge.is_down = True
+    edge.answers = [httpx.Response(502, html=HTML)] * 2
+    for _ in range(2):
         with pytest.raises(Unknown):
             write()
+    assert circuit.state().sentence == "Chargebee is shaky: the last 4 calls failed."
     edge.answers = [httpx.Response(200, json=INVOICE)]
     assert read().amount_due_minor == 12_500
     assert circuit.state() == circuit.State(False, 0, "Chargebee answers.", is_well=True)
+
+
+def test_a_request_that_fails_each_time_opens_nothing(edge: Edge) -> None:
+    # given one subject on which the site always fails, while it answers otherwise
+    edge.answers = [httpx.Response(500, html=HTML)] * 30
+    for _ in range(10):
+        with pytest.raises(Retryable) as caught:
+            read()
+        assert not isinstance(caught.value, Away)
+    # then nobody else is kept from calling
+    assert circuit.state() == circuit.State(False, 0, "Chargebee answers.", is_well=True)
+    edge.answers = [httpx.Response(200, json=INVOICE)]
+    assert read().id == "inv"
+
+
+def down(edge: Edge) -> None:
+    """The circuit is open, and nothing more is prepared."""
+    edge.is_down = True
+    edge.answers = [httpx.Response(502, html=HTML)] * 3
+    for _ in range(3):
+        with pytest.raises(Unknown):
+            write()
+    edge.looks = 0
+
+
+def test_one_look_in_half_a_minute_says_how_it_is(edge: Edge, waits: list[float]) -> None:
+    down(edge)
+    # while the circuit's time is not over, nobody looks
+    assert call.is_away()
+    assert edge.looks == 0
+    # then one looks, and the others go by that for the next half minute
+    waits.append(circuit.OPEN_SECONDS + 1)
+    assert [call.is_away() for _ in range(20)] == [True] * 20
+    assert (edge.looks, len(edge.requests)) == (1, 3)
+    # and when the site is back, the look after that lets everybody go on
+    edge.is_down = False
+    assert call.is_away()
+    waits.append(circuit.OPEN_SECONDS + 1)
+    assert not call.is_away()
+    assert circuit.state() == circuit.State(False, 0, "Chargebee answers.", is_well=True)
+    assert (edge.looks, len(edge.requests)) == (2, 3)
+
+
+def test_a_caller_looks_too_and_then_calls(edge: Edge, waits: list[float]) -> None:
+    down(edge)
+    edge.is_down = False
+    waits.append(circuit.OPEN_SECONDS + 1)
+    edge.answers = [httpx.Response(200, json=INVOICE)]
+    assert read().id == "inv"
+    assert edge.looks == 1
 
 
 @pytest.mark.parametrize(

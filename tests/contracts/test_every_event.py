@@ -187,7 +187,7 @@ ANSWERS: dict[str, tuple[Callable[[httpx.Request], httpx.Response], set[str]]] =
 def test_whatever_chargebee_then_answers_no_event_is_lost(what: str, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     # given an event of each type that is handled, and a site that answers like this, for as long as anybody asks
     edge.answer, expected = ANSWERS[what]
-    monkeypatch.setattr(circuit, "check", lambda: None)
+    monkeypatch.setattr(circuit, "check", lambda look: None)
     monkeypatch.setattr("billing_ai.work.claims.backoff", lambda attempt: timedelta())
     for event_type in DIFFERENT:
         assert post(event_of(event_type, "items")) == 200

@@ -17,7 +17,7 @@ from billing_ai.integrations import registry
 from billing_ai.integrations.email.adapter import DjangoMail, message_id
 from billing_ai.integrations.email.errors import anymail_meaning
 from billing_ai.integrations.ports import OutgoingMail
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
+from billing_ai.kernel.errors import Away, OutsideError, Retryable, Terminal, Unknown
 
 MAIL = OutgoingMail(
     to_address="ada@example.com",
@@ -129,19 +129,29 @@ def test_the_same_key_gives_the_same_message_id_and_another_another() -> None:
     assert message_id("k").endswith("@northwind.example>")
 
 
-@pytest.mark.parametrize("phase", ["CONNECT", "MAIL", "RCPT"])
-def test_a_connection_that_breaks_before_the_words_sent_nothing(phase: str, smtp: Callable[..., ScriptedSmtp]) -> None:
+@pytest.mark.parametrize(
+    ("phase", "kind", "sentence"),
+    [
+        ("CONNECT", Away, "The mail server could not be reached. Nothing was sent."),
+        # it may be this sender or this recipient that it does not like
+        ("MAIL", Retryable, "The mail server ended the connection. Nothing was sent."),
+        ("RCPT", Retryable, "The mail server ended the connection. Nothing was sent."),
+    ],
+)
+def test_a_connection_that_breaks_before_the_words_sent_nothing(
+    phase: str, kind: type, sentence: str, smtp: Callable[..., ScriptedSmtp]
+) -> None:
     server = smtp(**{phase: HANG_UP})
     error = failure(server)
-    assert isinstance(error, Retryable)
-    assert error.sentence == "The mail server could not be reached. Nothing was sent."
+    assert type(error) is kind
+    assert error.sentence == sentence
     assert server.received == []
 
 
 def test_a_server_that_is_not_there(smtp: Callable[..., ScriptedSmtp]) -> None:
     server = smtp()
     server.close()
-    assert isinstance(failure(server), Retryable)
+    assert isinstance(failure(server), Away)
 
 
 def test_an_answer_lost_after_the_words_leaves_it_open(smtp: Callable[..., ScriptedSmtp]) -> None:
@@ -163,12 +173,13 @@ def test_an_answer_lost_after_the_words_leaves_it_open(smtp: Callable[..., Scrip
         ({"WORDS": "554 spam"}, Terminal, "mail.refused"),
         ({"WORDS": "452 full"}, Retryable, "mail.refused"),
         ({"CONNECT": "554 go away"}, Terminal, "mail.unreachable"),
-        ({"CONNECT": "421 busy"}, Retryable, "mail.unreachable"),
+        ({"CONNECT": "421 busy"}, Away, "mail.unreachable"),
+        ({"RCPT": "421 closing down"}, Away, "mail.recipient_refused"),
     ],
 )
 def test_a_refusal_is_certain(script: dict[str, str], kind: type, code: str, smtp: Callable[..., ScriptedSmtp]) -> None:
     error = failure(smtp(**script))
-    assert isinstance(error, kind)
+    assert type(error) is kind
     assert error.code == code
 
 
@@ -220,7 +231,7 @@ class _Answer:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (AnymailRequestsAPIError("x", response=_Answer(429)), Retryable),
+        (AnymailRequestsAPIError("x", response=_Answer(429)), Away),
         (AnymailRequestsAPIError("x", response=_Answer(401)), Terminal),
         (AnymailRequestsAPIError("x", response=_Answer(422)), Terminal),
         (AnymailRequestsAPIError("x", response=_Answer(500)), Unknown),

@@ -66,7 +66,7 @@ def test_a_check_changes_nothing(site: Site, edge: Edge) -> None:
 
 
 def test_a_site_that_is_not_there(edge: Edge) -> None:
-    edge.answers = [httpx.ConnectError("refused")]
+    edge.is_down = True
     [finding] = check_site()
     assert (finding.code, finding.level) == ("site.unreachable", Level.BLOCKING)
     assert finding.sentence == "The site at chargebee.test cannot be reached. Chargebee could not be reached. Nothing was sent."

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import redis
 
-from billing_ai.integrations.chargebee import budget, circuit, site_state
-from billing_ai.integrations.chargebee.site_state import FileState, Health, RedisState, SiteState
+from billing_ai.integrations import site_state
+from billing_ai.integrations.chargebee import budget, circuit
+from billing_ai.integrations.site_state import FileState, Health, RedisState, SiteState
 from tests.serving import own_redis
 
 
@@ -56,13 +57,30 @@ def test_one_hold_for_both(two: tuple[SiteState, SiteState]) -> None:
 def test_one_circuit_for_both(two: tuple[SiteState, SiteState]) -> None:
     one, other = two
     assert one.health() == Health(0, 0.0)
-    assert one.failed(2, 30).open_until == 0.0
-    opened = other.failed(2, 30)
-    assert opened.failures == 2
-    assert opened.open_until > 0
-    assert one.health() == opened
+    failed = one.failed()
+    assert (failed.failures, failed.open_until) == (1, 0.0)
+    assert failed.since > 0
+    again = other.failed()
+    assert (again.failures, again.since) == (2, failed.since)
+    one.open(30)
+    assert other.health().open_until > 0
     other.succeeded()
     assert one.health() == Health(0, 0.0)
+
+
+def test_one_of_both_looks_when_its_time_is_over(two: tuple[SiteState, SiteState]) -> None:
+    one, other = two
+    # a circuit that was never opened, or still is, is looked at by nobody
+    assert [one.claim_look(30), other.claim_look(30)] == [False, False]
+    one.open(30)
+    assert [one.claim_look(30), other.claim_look(30)] == [False, False]
+    # when its time is over, one looks, and for the other it is open again
+    one.open(-1)
+    assert [other.claim_look(30), one.claim_look(30)] == [True, False]
+    assert one.health().open_until > 0
+    # one that was opened for longer than there is was noted before a clock was set back
+    one.open(3600)
+    assert [one.claim_look(30), other.claim_look(30)] == [True, False]
 
 
 def test_a_minute_later_there_is_room_again(tmp_path: Any, waits: list[float]) -> None:
@@ -81,7 +99,7 @@ def test_a_clock_that_is_set_back_locks_nobody_out(tmp_path: Any, waits: list[fl
     assert state.take(1) == 0.0
 
 
-@pytest.mark.parametrize("use", [budget.take, lambda: budget.hold(timedelta(seconds=1)), circuit.check, circuit.note_failure])
+@pytest.mark.parametrize("use", [budget.take, lambda: budget.hold(timedelta(seconds=1)), lambda: circuit.check(bool), circuit.note_failure])
 def test_a_state_that_cannot_be_reached_stops_nobody(use: Callable[[], None], settings: Any) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     use()
@@ -99,8 +117,8 @@ def test_a_state_that_cannot_be_reached_is_waited_for_once(settings: Any, monkey
             asked.append("take")
             raise redis.TimeoutError
 
-    monkeypatch.setattr(site_state, "current", Frozen)
-    circuit.check()
+    monkeypatch.setattr(site_state, "current", lambda system: Frozen())
+    circuit.check(bool)
     budget.take()
     assert asked == ["health"]
     assert circuit.state().sentence == "How Chargebee is doing is not known: what the processes count together cannot be reached."

@@ -19,7 +19,8 @@ from approvals.people import Refused
 from approvals.policy.defaults import install_defaults
 from billing_ai.facts.queries import facts_hash
 from billing_ai.inbox import intake, routing
-from billing_ai.integrations.chargebee import circuit, reads, site_state
+from billing_ai.integrations import site_state
+from billing_ai.integrations.chargebee import circuit, reads
 from billing_ai.integrations.chargebee.events import EventEnvelope
 from billing_ai.kernel import clock
 from tests.simulator.running import RunningSimulator, running_simulator

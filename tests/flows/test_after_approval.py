@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from approvals import evidence
+from approvals import evidence, settling
 from approvals import execution as executing
 from approvals.contract import Check
 from approvals.models import Contact, Execution
@@ -105,7 +105,7 @@ def test_the_window_of_the_key_has_passed(world: World, happened: bool) -> None:
     assert held.status == "unknown"
     world.advance(minutes=31)
     # when it can be asked again
-    executing.settle_unknowns()
+    settling.settle_unknowns()
     world.act()
     # then what is there is recognised, and what is not there is for a person: the same key would charge anew
     held.refresh_from_db()

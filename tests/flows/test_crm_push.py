@@ -9,7 +9,7 @@ import pytest
 
 from agents.churn import sent_scores
 from agents.churn.models import ScoringRun
-from approvals import crm_fields, crm_pushes, execution, intake, transitions
+from approvals import crm_fields, crm_pushes, intake, settling, transitions
 from approvals.actions import crm_push
 from approvals.actions.contract import Request
 from approvals.contract import CaseDraft, ProposalDraft, RunResult
@@ -81,6 +81,22 @@ def test_a_night_of_scores_reaches_both_crms(world: World) -> None:
     assert "execution.done" in kinds or "proposal.done" in kinds
 
 
+def test_a_night_that_takes_several_turns_goes_on_until_it_is_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given so many rows that one turn sends one batch to one CRM
+    monkeypatch.setattr(crm_push, "SLICE_SECONDS", -1.0)
+    proposal, customer_ids = proposed(world, "unset")
+    approve(world, proposal)
+    # when turn follows turn, more of them than a call has attempts
+    Execution.objects.filter(proposal=proposal).update(max_attempts=2)
+    world.act()
+    # then all of it is there, and the push is done
+    proposal.refresh_from_db()
+    held = Execution.objects.get(proposal=proposal)
+    assert (proposal.status, held.status) == ("done", "done"), held.reason
+    assert list(held.attempts.order_by("number").values_list("outcome", flat=True)) == ["part", "part", "part", "done"]
+    assert [set_in(system, customer_ids, "unset") for system in SYSTEMS] == [set(customer_ids)] * 2
+
+
 def test_a_lost_answer_leaves_one_batch_in_doubt_and_a_look_settles_it(world: World) -> None:
     proposal, customer_ids = proposed(world, "low")
     approve(world, proposal)
@@ -93,7 +109,7 @@ def test_a_lost_answer_leaves_one_batch_in_doubt_and_a_look_settles_it(world: Wo
     assert (first.sending_to, "hubspot" in first.sent, second.sent) == ("hubspot", False, {})
     # when it is looked up
     clock.shift(clock.offset() + timedelta(minutes=30))
-    while execution.settle_unknowns():
+    while settling.settle_unknowns():
         pass
     world.act()
     # then the batch was found there and not sent again, and the rest went out

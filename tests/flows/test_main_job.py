@@ -12,7 +12,7 @@ from django.db import connection, connections
 from agents import runner, runs
 from agents.models import AgentRun, LlmCall
 from approvals import execution as executing
-from approvals import transitions
+from approvals import settling, transitions
 from approvals.models import Execution, Outcome, Proposal
 from approvals.people import Refused
 from approvals.policy import consent
@@ -242,7 +242,7 @@ def test_a_mail_whose_answer_is_lost_goes_to_a_person_and_is_never_sent_twice(wo
     message.refresh_from_db()
     assert message.status == "unknown"
     world.advance(minutes=5)
-    executing.settle_unknowns()
+    settling.settle_unknowns()
     world.act()
     held = Execution.objects.get(proposal=message)
     assert held.status == "person"
@@ -268,7 +268,7 @@ def test_a_worker_that_dies_while_sending_leaves_unknown_and_no_second_send(worl
     clock.shift(clock.offset() + executing.LEASE * 2)
     if connection.vendor == "postgresql":
         Execution.objects.filter(pk=held.pk).update(lease_until=clock.now() - executing.LEASE)
-    assert executing.expire_leases() == 1
+    assert settling.expire_leases() == 1
     held.refresh_from_db()
     message.refresh_from_db()
     assert (held.status, message.status) == ("unknown", "unknown")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from approvals import execution as executing
-from approvals import outcomes, tasks, transitions
+from approvals import outcomes, settling, tasks, transitions
 from approvals.actions import ACTIONS
 from approvals.actions.contract import Absent, CannotTell, Done, Look, Request, Settled
 from approvals.contract import Check
@@ -103,7 +103,7 @@ class Edge:
         if answer.startswith("answers after"):
             self._outlives_its_lease()
             if answer == "answers after it was looked up":
-                executing.settle_unknowns()
+                settling.settle_unknowns()
         if answer == "dies after the call":
             raise Died
         if answer == "acts and loses the answer":
@@ -112,7 +112,7 @@ class Edge:
 
     def _outlives_its_lease(self) -> None:
         clock.shift(clock.offset() + executing.LEASE * 2)
-        executing.expire_leases()
+        settling.expire_leases()
 
     def _happens(self, request: Request, key: str) -> None:
         if self.key == "collect_payment" and key in self.outside.keys:
@@ -294,8 +294,8 @@ class Books(RuleBasedStateMachine):
 
     @rule()
     def the_sweeps_run(self) -> None:
-        executing.expire_leases()
-        executing.settle_unknowns()
+        settling.expire_leases()
+        settling.settle_unknowns()
         outcomes.expire_proposals()
 
     @rule()

@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from approvals import case_transitions, companions, transitions
-from approvals import execution as executing
+from approvals import case_transitions, companions, settling, transitions
 from approvals.actions import collect_payment
 from approvals.models import CollectionAttempt, Execution, KillSwitch, Outcome, Proposal
 from billing_ai.facts.models import Customer
@@ -128,7 +127,7 @@ def test_a_charge_whose_answer_is_lost_is_looked_up_and_not_repeated(world: Worl
     held = Execution.objects.get(proposal=retry)
     assert held.status == "unknown"
     world.advance(minutes=5)
-    executing.settle_unknowns()
+    settling.settle_unknowns()
     # then the look-up finds it, and there was one charge
     held.refresh_from_db()
     assert (held.status, held.settled_by) == ("done", "look-up")
@@ -160,7 +159,7 @@ def test_a_lost_charge_that_was_declined_is_told_from_chargebees_own_retry(world
     own = {one.id for one in reads.payments_for_invoice(invoice_id)} - before
     # when the answer is looked up
     world.advance(minutes=5)
-    executing.settle_unknowns()
+    settling.settle_unknowns()
     # then ours is the one that came over the API
     held.refresh_from_db()
     assert (held.status, held.settled_by) == ("declined", "look-up")
@@ -172,7 +171,7 @@ def test_chargebees_own_failed_retry_does_not_settle_a_charge_that_never_arrived
     customer, invoice_id, held = _lost_charge(world, "drop")
     world.site.post("/control/fail_payment", invoice_id=invoice_id)
     world.advance(minutes=5)
-    executing.settle_unknowns()
+    settling.settle_unknowns()
     # then it was not ours: it may go again under its key
     held.refresh_from_db()
     assert (held.status, held.reason) == ("waiting", "not there: the same request again, under the same key")
@@ -189,7 +188,7 @@ def test_two_charges_over_the_api_are_for_a_person(world: World) -> None:
     with pytest.raises(Terminal):
         writes.collect_payment(invoice_id, idempotency_key="another-program", amount_minor=held.request["amount_minor"], comment="x")
     world.advance(minutes=5)
-    executing.settle_unknowns()
+    settling.settle_unknowns()
     held.refresh_from_db()
     assert held.status == "person"
     assert held.reason.startswith("2 attempts came over the API since the call")
@@ -199,11 +198,11 @@ def test_an_attempt_that_no_event_tells_of_is_waited_for_and_then_for_a_person(w
     _, _, held = _lost_charge(world, "act_then_drop")
     monkeypatch.setattr(reads, "list_events", lambda **_: iter(()))
     world.advance(minutes=5)
-    executing.settle_unknowns()
+    settling.settle_unknowns()
     held.refresh_from_db()
     assert held.status == "unknown"  # Chargebee's list of events may lag
     world.advance(minutes=10)
-    executing.settle_unknowns()
+    settling.settle_unknowns()
     held.refresh_from_db()
     assert held.status == "person"
     assert held.reason.startswith("Chargebee does not say who made the attempt")
@@ -290,7 +289,7 @@ def test_a_retry_waits_until_chargebees_own_dunning_is_held(world: World) -> Non
     world.site.delete("/control/faults")
     for _ in range(4):
         world.advance(minutes=6)
-        executing.settle_unknowns()
+        settling.settle_unknowns()
         world.act()
     retry.refresh_from_db()
     assert (retry.status, len(collects(world, invoice_id))) == ("done", 1)

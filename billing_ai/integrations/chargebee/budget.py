@@ -17,8 +17,8 @@ from math import ceil
 
 from django.conf import settings
 
-from billing_ai.integrations.chargebee import site_state
-from billing_ai.kernel.errors import Retryable
+from billing_ai.integrations import site_state
+from billing_ai.kernel.errors import Away
 
 SPENT = "chargebee.budget_spent"
 sleep = time.sleep
@@ -65,7 +65,7 @@ def limit_of(which: Lane) -> int:
 
 
 def take() -> None:
-    """Take one call out of the budget; waits a few seconds where that helps. Raises Retryable when the lane has none left for longer.
+    """Take one call out of the budget; waits a few seconds where that helps. Raises Away when the lane has none left for longer.
 
     When the shared count cannot be reached, the call goes ahead: Chargebee's own 429 is the second line.
     """
@@ -80,7 +80,7 @@ def take() -> None:
         if wait <= 0:
             return
         if wait > patience:
-            raise Retryable(
+            raise Away(
                 SPENT,
                 f"Our own limit of calls to Chargebee is used up for now; there is room again in {ceil(wait)} s.",
                 after=timedelta(seconds=wait),

@@ -9,16 +9,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+import httpx
+
 from billing_ai.integrations import http
-from billing_ai.integrations.chargebee import budget, circuit
+from billing_ai.integrations.chargebee import budget, circuit, client
 from billing_ai.integrations.chargebee.errors import SETTLED_BY_A_LOOK, meaning_of
-from billing_ai.kernel.errors import OutsideError, Retryable, Unknown
+from billing_ai.kernel.errors import Away, OutsideError, Retryable, Terminal, Unknown
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _WAITS_BEFORE_RETRY = (0.3, 1.0)
 _LONGEST_WAIT_HERE = 3.0
+_LOOK_SECONDS = 5.0
 sleep = time.sleep
 _is_single: ContextVar[bool] = ContextVar("chargebee_single_attempt", default=False)
 
@@ -34,20 +37,47 @@ def single_attempts() -> Iterator[None]:
 
 
 def run(operation: str, call: Callable[[], T], *, has_effect: bool) -> T:
-    """Make one call. `operation` is `resource.verb`. Raises Retryable, Terminal or Unknown and nothing else of Chargebee's.
+    """Make one call. `operation` is `resource.verb`. Raises Away, Retryable, Terminal or Unknown and nothing else of Chargebee's.
 
     A call without effect is made up to three times, with jitter, and waits out a short `Retry-After`; a call with an effect is made once.
+    What is then still a failure that may lie with the site is Away when the site does not answer a small question either.
     """
     for wait in (*_WAITS_BEFORE_RETRY, None):
         try:
             return _once(operation, call, has_effect=has_effect)
+        except Unknown as error:
+            if circuit.counts(error):
+                circuit.is_site_away(_site_answers)
+            raise
         except Retryable as error:
             pause = _pause(error, wait)
             if has_effect or pause is None:
+                if circuit.counts(error) and circuit.is_site_away(_site_answers):
+                    raise Away(error.code, error.sentence, after=error.after) from error
                 raise
             logger.info("chargebee.retry", extra={"operation": operation, "code": error.code, "seconds": round(pause, 2)})
             sleep(pause)
     raise AssertionError("the last round either returns or raises")
+
+
+def is_away() -> bool:
+    """Whether nobody may call at present. Where it is time to look whether the site is back, this looks."""
+    try:
+        circuit.check(_site_answers)
+    except Away:
+        return True
+    return False
+
+
+def _site_answers() -> bool:
+    """The smallest question that there is to the site, asked once, past the circuit and the budget: any answer but a fault of its own will do."""
+    try:
+        return client.configurations(seconds=_LOOK_SECONDS).status < 500
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        logger.info("chargebee.does_not_answer", extra={"error": type(error).__name__})
+        return False
+    except Terminal:
+        return True  # no key or no site is set: whoever calls is told so
 
 
 def _pause(error: Retryable, wait: float | None) -> float | None:
@@ -63,7 +93,7 @@ def _pause(error: Retryable, wait: float | None) -> float | None:
 
 
 def _once(operation: str, call: Callable[[], T], *, has_effect: bool) -> T:
-    circuit.check()
+    circuit.check(_site_answers)
     budget.take()
     try:
         result = call()

@@ -166,3 +166,9 @@ def _new_site(api_key: str, site_name: str, api_url: str) -> Chargebee:
 def read_site() -> Chargebee:
     """The site under the key that may only read (or under the one key that there is)."""
     return site(settings.CHARGEBEE_READ_API_KEY)
+
+
+def configurations(seconds: float | None = None) -> http.Answer:
+    """The site's answer to the smallest question that every key may ask, as it comes. Raises httpx's errors, and Terminal without a key or site."""
+    env = read_site().env
+    return http.exchange("GET", f"{env.api_endpoint}/configurations", headers=env.request_headers, seconds=seconds)

@@ -1,6 +1,6 @@
 """Everything that a call to Chargebee can end with, other than well, and what it means for us. A closed table: nothing falls through it.
 
-`meaning_of` is the only way out of here: whatever the SDK, httpx or a broken answer raises becomes Retryable, Terminal or Unknown, with a
+`meaning_of` is the only way out of here: whatever the SDK, httpx or a broken answer raises becomes Away, Retryable, Terminal or Unknown, with a
 sentence for the person who has to decide. Source: Chargebee's error reference and the SDK 3.29.0.
 """
 
@@ -15,7 +15,7 @@ import httpx
 from chargebee import APIError  # type: ignore[import-untyped]  # the SDK ships no py.typed
 
 from billing_ai.integrations.http import Answer, retry_after, status_error, transport_error
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal, Unknown
+from billing_ai.kernel.errors import Away, OutsideError, Retryable, Terminal, Unknown
 
 VENDOR = "chargebee"
 LABEL = "Chargebee"
@@ -41,6 +41,7 @@ class Declined(Terminal):
 
 class _Kind(Enum):
     RETRYABLE = "nothing happened, again later"
+    AWAY = "the same, and it concerns the whole site or all of our calls"
     TERMINAL = "nothing happened, and the same call will not do better"
     DECLINED = "the payment was refused"
     LOST = "a write may have happened, a read may be repeated"
@@ -82,16 +83,16 @@ _TABLE: Mapping[str, _Meaning] = {
     "api_authorization_failed": _Meaning(_Kind.TERMINAL, "The API key may not do this."),
     "basic_authentication_failed": _Meaning(_Kind.TERMINAL, "Chargebee does not accept the API key. Somebody has to set it anew."),
     "site_not_found": _Meaning(_Kind.TERMINAL, "There is no Chargebee site of that name."),
-    "site_not_ready": _Meaning(_Kind.RETRYABLE, "The Chargebee site is still being set up.", timedelta(minutes=5)),
+    "site_not_ready": _Meaning(_Kind.AWAY, "The Chargebee site is still being set up.", timedelta(minutes=5)),
     "configuration_incompatible": _Meaning(
         _Kind.TERMINAL, "The site's configuration does not allow this; it may be on another Product Catalog."
     ),
     "api_version_not_supported": _Meaning(_Kind.TERMINAL, "The site does not answer this version of the API."),
     # -- not now
-    "api_request_limit_exceeded": _Meaning(_Kind.RETRYABLE, "Chargebee's limit of calls a minute is reached."),
+    "api_request_limit_exceeded": _Meaning(_Kind.AWAY, "Chargebee's limit of calls a minute is reached."),
     "third_party_api_request_limit_exceeded": _Meaning(_Kind.RETRYABLE, "A service behind Chargebee has reached its limit of calls."),
     "lock_timeout": _Meaning(_Kind.RETRYABLE, "Another change to the same record is going on in Chargebee.", timedelta(seconds=5)),
-    "site_read_only_mode": _Meaning(_Kind.RETRYABLE, "The Chargebee site takes no changes at present (maintenance).", timedelta(minutes=5)),
+    "site_read_only_mode": _Meaning(_Kind.AWAY, "The Chargebee site takes no changes at present (maintenance).", timedelta(minutes=5)),
     # -- its own faults: what became of a write is not known
     "internal_error": _Meaning(_Kind.LOST, "Chargebee failed while it worked on this."),
     "internal_temporary_error": _Meaning(_Kind.LOST, "Chargebee is overloaded or under maintenance."),
@@ -137,8 +138,10 @@ def _api_error(error: APIError, *, operation: str, has_effect: bool) -> OutsideE
     if meaning.kind is _Kind.TERMINAL:
         return Terminal(code, sentence)
     after = retry_after(headers, meaning.after)
-    if meaning.kind is _Kind.RETRYABLE:
-        return Retryable(code, f"{sentence} Nothing was done; it will be tried again.", after=after)
+    if meaning.kind in (_Kind.RETRYABLE, _Kind.AWAY):
+        return (Away if meaning.kind is _Kind.AWAY else Retryable)(
+            code, f"{sentence} Nothing was done; it will be tried again.", after=after
+        )
     if has_effect:
         return Unknown(code, f"{sentence} {SETTLED_BY_A_LOOK}")
     return Retryable(code, f"{sentence} It was only a look; it will be tried again.", after=min(after, timedelta(seconds=30)))
@@ -151,7 +154,7 @@ def _by_status(status: int, error_type: str) -> _Meaning:
     if status >= 500:
         return _Meaning(_Kind.LOST, f"Chargebee has a fault of its own (status {status}).")
     if status == 429:
-        return _Meaning(_Kind.RETRYABLE, "Chargebee asks us to slow down.")
+        return _Meaning(_Kind.AWAY, "Chargebee asks us to slow down.")
     if status == 401:
         return _TABLE["api_authentication_failed"]
     if status == 403:

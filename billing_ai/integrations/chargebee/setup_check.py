@@ -109,7 +109,7 @@ def _reachable() -> Iterator[Finding]:
     # The machine's own clock: the one that the demo moves is no clock that could be wrong.
     asked_at = time.time()
     try:
-        answer = http.exchange("GET", f"{endpoint}/configurations", headers=client.read_site().env.request_headers)
+        answer = client.configurations()
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         meaning = http.transport_error(error, vendor="chargebee", label="Chargebee", has_effect=False)
         yield Finding("site.unreachable", Level.BLOCKING, f"The site at {urlsplit(endpoint).netloc} cannot be reached. {meaning.sentence}")

@@ -40,7 +40,7 @@ class DjangoMail:
         except (BadHeaderError, UnicodeError) as error:
             raise Terminal("mail.bad_header", "The message's subject or an address cannot be written as mail. Nothing was sent.") from error
         except (smtplib.SMTPException, OSError) as error:
-            raise smtp_meaning(error, words_were_sent=sending.has_begun) from error
+            raise smtp_meaning(error, was_connected=sending.is_connected, words_were_sent=sending.has_begun) from error
         finally:
             _close(connection)
         if not count:
@@ -65,9 +65,11 @@ class _Sending:
     """Knows whether the words themselves have begun to go out: from then on a lost answer leaves it open whether they arrived."""
 
     def __init__(self) -> None:
+        self.is_connected = False
         self.has_begun = False
 
     def watch(self, backend: BaseEmailBackend) -> None:
+        self.is_connected = True
         connection: Any = getattr(backend, "connection", None)
         if not isinstance(connection, smtplib.SMTP):
             return

@@ -8,7 +8,7 @@ from typing import Any
 
 from billing_ai.integrations.http import Answer, retry_after
 from billing_ai.integrations.rest import entry
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal
+from billing_ai.kernel.errors import Away, OutsideError, Terminal
 
 _REFUSED: Mapping[str, tuple[str, str]] = {
     "VALIDATION_ERROR": ("refused", "HubSpot refuses the record as it was written."),
@@ -32,7 +32,7 @@ def hubspot_meaning(answer: Answer, content: Any, _has_effect: bool) -> OutsideE
     if category == "RATE_LIMITS":
         is_daily = entry(content, "policyName") == "DAILY"
         wait = retry_after(answer.headers, timedelta(hours=1) if is_daily else timedelta(seconds=10))
-        return Retryable("hubspot.rate_limited", "HubSpot asks us to slow down. Nothing was done.", after=wait)
+        return Away("hubspot.rate_limited", "HubSpot asks us to slow down. Nothing was done.", after=wait)
     if category in _REFUSED:
         short, sentence = _REFUSED[category]
         return Terminal(f"hubspot.{short}", sentence)

@@ -9,7 +9,7 @@ from typing import Any
 
 from billing_ai.integrations.http import Answer
 from billing_ai.integrations.rest import entry
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal
+from billing_ai.kernel.errors import Away, OutsideError, Retryable, Terminal
 
 _REFUSED: Mapping[str, tuple[str, str]] = {
     "INVALID_SESSION_ID": ("bad_credentials", "Salesforce does not accept our token. Somebody has to set it anew."),
@@ -38,7 +38,8 @@ def salesforce_meaning(answer: Answer, content: Any, _has_effect: bool) -> Outsi
     if not isinstance(code, str) or answer.status >= 500:
         return None
     if code in _LATER:
-        return Retryable("salesforce.busy", "Salesforce cannot take this right now. Nothing was done.", after=_LATER[code])
+        kind = Retryable if code == "UNABLE_TO_LOCK_ROW" else Away
+        return kind("salesforce.busy", "Salesforce cannot take this right now. Nothing was done.", after=_LATER[code])
     if code in _REFUSED:
         short, sentence = _REFUSED[code]
         return Terminal(f"salesforce.{short}", sentence)

@@ -8,7 +8,7 @@ from typing import Any
 
 from billing_ai.integrations.http import Answer, retry_after
 from billing_ai.integrations.rest import entry
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal
+from billing_ai.kernel.errors import Away, OutsideError, Terminal
 
 _REFUSED: Mapping[int, tuple[str, str]] = {
     20003: ("bad_credentials", "The SMS provider does not accept our credentials. Somebody has to set them anew."),
@@ -34,7 +34,7 @@ def twilio_meaning(answer: Answer, content: Any, _has_effect: bool) -> OutsideEr
         return None
     if code in _LATER:
         wait = retry_after(answer.headers, timedelta(seconds=60))
-        return Retryable("sms.rate_limited", "The SMS provider asks us to slow down. Nothing was sent.", after=wait)
+        return Away("sms.rate_limited", "The SMS provider asks us to slow down. Nothing was sent.", after=wait)
     if code in _REFUSED:
         short, sentence = _REFUSED[code]
         return Terminal(f"sms.{short}", f"{sentence} Nothing was sent.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from billing_ai.integrations.http import Answer, retry_after
 from billing_ai.integrations.rest import entry
-from billing_ai.kernel.errors import OutsideError, Retryable, Terminal
+from billing_ai.kernel.errors import Away, OutsideError, Retryable, Terminal
 
 _REFUSED: Mapping[str, tuple[str, str]] = {
     "RecordInvalid": ("refused", "Zendesk refuses the ticket as it was written."),
@@ -28,7 +28,8 @@ def zendesk_meaning(answer: Answer, content: Any, _has_effect: bool) -> OutsideE
     if not isinstance(name, str) or answer.status >= 500:
         return None
     if name in _LATER:
-        return Retryable(
+        kind = Away if name == "TooManyRequests" else Retryable
+        return kind(
             "zendesk.busy", "Zendesk cannot take this right now. Nothing was done.", after=retry_after(answer.headers, _LATER[name])
         )
     if name in _REFUSED:

@@ -18,7 +18,7 @@ from billing_ai.facts.sync import Refreshed
 from billing_ai.inbox import intake, routing, tasks
 from billing_ai.inbox.models import Event
 from billing_ai.kernel import clock
-from billing_ai.kernel.errors import Retryable, Terminal, Unknown
+from billing_ai.kernel.errors import Away, Retryable, Terminal, Unknown
 from billing_ai.work import claims
 from tests import factories
 
@@ -97,20 +97,23 @@ def test_an_event_starts_a_run_and_is_written_down(edge: Edge, owed: None, caplo
 
 
 @pytest.mark.parametrize(
-    ("error", "at_least"),
+    ("error", "at_least", "left"),
     [
-        (Retryable("chargebee.rate_limited", "Chargebee asks to wait.", timedelta(minutes=9)), timedelta(minutes=9)),
-        (Retryable("chargebee.unreachable", "Chargebee asks to wait.", timedelta(0)), timedelta(seconds=5)),
-        (Unknown("chargebee.no_answer", "Chargebee asks to wait."), timedelta(seconds=30)),
+        (Away("chargebee.rate_limited", "Chargebee asks to wait.", timedelta(minutes=9)), timedelta(minutes=9), 8),
+        (Away("chargebee.unreachable", "Chargebee asks to wait."), timedelta(seconds=30), 8),
+        (Retryable("chargebee.server_error", "Chargebee asks to wait.", timedelta(0)), timedelta(seconds=5), 7),
+        (Unknown("chargebee.no_answer", "Chargebee asks to wait."), timedelta(seconds=30), 7),
     ],
 )
-def test_while_chargebee_is_away_the_event_waits(edge: Edge, owed: None, error: Exception, at_least: timedelta) -> None:
+def test_while_chargebee_is_away_the_event_waits(edge: Edge, owed: None, error: Exception, at_least: timedelta, left: int) -> None:
     made = arrived("ev_1")
     edge.fails("cus_1", error)
     before = clock.now()
     routing.process_due()
     made.refresh_from_db()
     assert (made.status, made.attempt, made.reason) == ("waiting", 1, "Chargebee asks to wait.")
+    # what failed by itself has used up an attempt; what met an outage has not
+    assert made.max_attempts - made.attempt == left
     assert made.not_before >= before + at_least
     assert (AgentRun.objects.count(), Entry.objects.count()) == (0, 0)
     # and goes on by itself when it is back
@@ -121,15 +124,69 @@ def test_while_chargebee_is_away_the_event_waits(edge: Edge, owed: None, error: 
     assert (made.status, made.attempt) == ("done", 2)
 
 
-def test_a_site_that_stays_away_ends_with_a_person(edge: Edge) -> None:
+def test_a_request_that_fails_each_time_ends_with_a_person(edge: Edge) -> None:
     made = arrived("ev_1")
-    edge.fails("cus_1", Retryable("chargebee.unreachable", "Chargebee does not answer."))
+    edge.fails("cus_1", Retryable("chargebee.server_error", "Chargebee has a fault of its own (status 500)."))
     for _ in range(8):
         assert routing.process_due() == 1
         clock.shift(clock.offset() + timedelta(hours=2))
     assert routing.process_due() == 0
     made.refresh_from_db()
-    assert (made.status, made.reason) == ("parked", "given up after 8 attempts: Chargebee does not answer.")
+    assert (made.status, made.reason) == ("parked", "given up after 8 attempts: Chargebee has a fault of its own (status 500).")
+
+
+def test_an_outage_is_waited_out_for_two_weeks_and_no_longer(edge: Edge) -> None:
+    made = arrived("ev_1")
+    edge.fails("cus_1", Away("chargebee.unreachable", "Chargebee could not be reached."))
+    for _ in range(27):
+        routing.process_due()
+        made.refresh_from_db()
+        assert (made.status, made.max_attempts - made.attempt) == ("waiting", 8)
+        clock.shift(clock.offset() + timedelta(hours=12))
+    # then a person is told why
+    clock.shift(clock.offset() + timedelta(hours=13))
+    routing.process_due()
+    made.refresh_from_db()
+    assert (made.status, made.reason) == ("parked", "not done within 14 days: Chargebee could not be reached.")
+
+
+def test_of_a_batch_that_meets_an_outage_the_first_tries_for_all(edge: Edge) -> None:
+    # given more events than one batch, and a site that is away for the first of them
+    for number in range(25):
+        arrived(f"ev_{number}", customer_id=f"cus_{number}", invoice_id=f"INV-{number}")
+    edge.fails("cus_0", Away("chargebee.unreachable", "Chargebee could not be reached."))
+    # when a worker takes what is due, then it stops at once, and nobody has lost an attempt
+    tasks.process()
+    assert edge.asked == [("cus_0", ("INV-0",))]
+    assert {row.max_attempts - row.attempt for row in Event.objects.all()} == {8}
+    assert set(Event.objects.values_list("status", flat=True)) == {"waiting"}
+    # and the next sweep does the others
+    tasks.process()
+    assert Event.objects.filter(status="done").count() == 24
+
+
+def test_while_the_site_is_known_to_be_away_nothing_is_claimed(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = arrived("ev_1")
+    monkeypatch.setattr("billing_ai.integrations.chargebee.call.is_away", lambda: True)
+    before = Event.objects.values().get(pk=made.pk)
+    tasks.process()
+    assert Event.objects.values().get(pk=made.pk) == before
+    assert edge.asked == []
+
+
+def test_the_rest_of_a_batch_that_takes_long_is_put_off_in_time(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a batch of which each event takes half a minute, since the site's limit of calls holds it up
+    for number in range(6):
+        arrived(f"ev_{number}", customer_id=f"cus_{number}", invoice_id=f"INV-{number}")
+    monkeypatch.setattr(routing, "monotonic", lambda: 30.0 * len(edge.asked))
+    assert routing.process_due() == 6
+    # then it stops well inside its lease, and the others lose nothing by it
+    assert len(edge.asked) == 3
+    rest = Event.objects.filter(status="waiting")
+    assert {(row.max_attempts - row.attempt, row.reason) for row in rest} == {(8, claims.NEXT_TURN)}
+    monkeypatch.setattr(routing, "monotonic", lambda: 0.0)
+    assert routing.process_due() == 3
+    assert not rest.all().exists()
 
 
 def test_a_final_no_is_parked_with_its_reason(edge: Edge) -> None:

@@ -282,6 +282,23 @@ def test_the_last_attempt_is_parked_instead_of_put_back() -> None:
     assert claims.claim(Event, 1, LEASE) == []
 
 
+def test_what_is_put_off_keeps_its_attempts_and_its_number_still_grows() -> None:
+    made = event(max_attempts=2)
+    for number in range(1, 6):
+        [row] = claims.claim(Event, 1, LEASE)
+        assert row.attempt == number  # the fencing number never goes down
+        assert claims.put_off(row, timedelta(seconds=30), "Chargebee is away.", since=made.received_at) is True
+        assert claims.claim(Event, 1, LEASE) == []
+        later(timedelta(seconds=31))
+    held = Event.objects.get()
+    assert (held.status, held.attempt, held.max_attempts, held.reason) == ("waiting", 5, 7, "Chargebee is away.")
+    # whoever lost the lease puts nothing off
+    [lost] = claims.claim(Event, 1, LEASE)
+    later(LEASE * 2)
+    claims.claim(Event, 1, LEASE)
+    assert claims.put_off(lost, timedelta(0), "late", since=made.received_at) is False
+
+
 def test_a_row_that_kills_its_worker_each_time_is_parked() -> None:
     event(1, max_attempts=2)
     event(2)

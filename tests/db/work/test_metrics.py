@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 from django.test import Client
+from django.urls import reverse
 from prometheus_client.parser import text_string_to_metric_families
 
+from approvals import ways_out
 from approvals.models import Execution, KillSwitch
 from billing_ai import health
 from billing_ai.inbox.models import Event
+from billing_ai.integrations import site_state
 from billing_ai.kernel import clock
+from billing_ai.kernel.errors import Away
 from billing_ai.work import claims
 from billing_ai.work.models import Lane
 from tests import factories
@@ -50,6 +55,21 @@ def minutes(seconds: float) -> int:
 def event(number: int, **columns: Any) -> Event:
     values: dict[str, Any] = {"event_type": "payment_failed", "occurred_at": clock.now(), "body_sha256": "0" * 64}
     return Event.objects.create(chargebee_event_id=f"ev_{number}", **values | columns)
+
+
+def test_a_system_that_is_away_is_named_with_since_when(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.VAR_DIR = tmp_path
+    monkeypatch.setattr(site_state, "_states", {})
+    ways_out.note_away(Away("mail.unreachable", "The mail server could not be reached."))
+    monkeypatch.setattr(site_state, "wall_clock", lambda: time.time() + 20 * 60)
+    told = scrape()
+    assert minutes(told["billing_outage_seconds", "mail"]) == 20
+    assert told["billing_outage_seconds", "chargebee"] == 0
+    # and the page for people says so
+    reader = factories.user("lead")
+    client = Client()
+    client.force_login(reader)
+    assert "The mail server" in client.get(reverse("admin:index")).content.decode()
 
 
 def test_an_idle_system_says_nought() -> None:

@@ -18,7 +18,7 @@ from django.test import Client
 from django.utils.http import urlencode
 
 from agents import runner, runs
-from approvals import case_transitions, execution, outcomes, transitions
+from approvals import case_transitions, execution, outcomes, settling, transitions
 from approvals.models import Case, Contact, Proposal
 from approvals.people import Refused
 from approvals.policy import consent, rollout
@@ -219,8 +219,8 @@ class Month:
         """What workers and beat do."""
         while execution.execute_due():
             pass
-        execution.expire_leases()
-        execution.settle_unknowns()
+        settling.expire_leases()
+        settling.settle_unknowns()
         outcomes.follow_promises()
         outcomes.expire_proposals()
 

@@ -1,4 +1,4 @@
-"""What all processes that call one site know together: the calls of the last minute, until when to hold back, how many failed in a row.
+"""What all processes know together of each system that they call: the calls of the last minute, until when to hold back, how many failed in a row.
 
 With REDIS_URL it lives in Redis. Without, it lives in a small locked file under VAR_DIR, which serves all processes of one machine: without a
 Redis there is only one machine. Only times and counts are kept.
@@ -23,6 +23,7 @@ from typing import Protocol
 import redis
 from django.conf import settings
 
+CHARGEBEE = "chargebee"
 WINDOW_SECONDS = 60.0
 wall_clock = time.time
 """Seconds since 1970, on the machine's own clock: processes of one machine share it, and the demo's moved clock must not."""
@@ -35,12 +36,14 @@ logger = logging.getLogger(__name__)
 class Health:
     """Failures in a row, and the instants (seconds since 1970) until which nobody should call; 0 when nothing stands in the way.
 
-    `open_until` is the circuit's, after failures; `held_until` is what the site asked for with a 429.
+    `open_until` is the circuit's, after failures; past, it says that somebody has to look. `held_until` is what the site asked for with a 429.
+    `since` is the first of the failures.
     """
 
     failures: int
     open_until: float
     held_until: float = 0.0
+    since: float = 0.0
 
 
 class SiteState(Protocol):
@@ -55,8 +58,14 @@ class SiteState(Protocol):
     def health(self) -> Health:
         """How the last calls went."""
 
-    def failed(self, threshold: int, open_seconds: float) -> Health:
-        """Count a failure; from `threshold` in a row on, the circuit is open for `open_seconds`."""
+    def failed(self) -> Health:
+        """Count a failure."""
+
+    def open(self, seconds: float) -> None:
+        """Nobody calls for this long; then somebody has to look first."""
+
+    def claim_look(self, seconds: float) -> bool:
+        """Whether the caller is the one who looks, now that the circuit's time is over: for all others it is open for `seconds` more."""
 
     def succeeded(self) -> None:
         """Close the circuit and forget the failures."""
@@ -81,10 +90,26 @@ return '0'
 _FAILED = """
 local t = redis.call('TIME')
 local now = t[1] + t[2] / 1000000
-local failures = redis.call('HINCRBY', KEYS[1], 'failures', 1)
-if failures >= tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'open_until', tostring(now + tonumber(ARGV[2]))) end
+redis.call('HINCRBY', KEYS[1], 'failures', 1)
+redis.call('HSETNX', KEYS[1], 'since', tostring(now))
 redis.call('EXPIRE', KEYS[1], 3600)
-return failures
+return 1
+"""
+_OPEN = """
+local t = redis.call('TIME')
+local now = t[1] + t[2] / 1000000
+redis.call('HSET', KEYS[1], 'open_until', tostring(now + tonumber(ARGV[1])))
+redis.call('EXPIRE', KEYS[1], 3600)
+return 1
+"""
+_CLAIM_LOOK = """
+local t = redis.call('TIME')
+local now = t[1] + t[2] / 1000000
+local open_until = tonumber(redis.call('HGET', KEYS[1], 'open_until') or '0')
+if open_until == 0 or (now < open_until and open_until <= now + tonumber(ARGV[1])) then return 0 end
+redis.call('HSET', KEYS[1], 'open_until', tostring(now + tonumber(ARGV[1])))
+redis.call('EXPIRE', KEYS[1], 3600)
+return 1
 """
 _HOLD = """
 local t = redis.call('TIME')
@@ -99,12 +124,14 @@ return 1
 class RedisState:
     """Shared over Redis, by Redis's clock: a sliding minute, exact."""
 
-    def __init__(self, url: str, site: str) -> None:
+    def __init__(self, url: str, site: str, system: str = CHARGEBEE) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, health_check_interval=30)
-        self._calls = f"chargebee:{{{site}}}:calls"
-        self._state = f"chargebee:{{{site}}}:state"
+        self._calls = f"{system}:{{{site}}}:calls"
+        self._state = f"{system}:{{{site}}}:state"
         self._take = self._redis.register_script(_TAKE)
         self._failed = self._redis.register_script(_FAILED)
+        self._open = self._redis.register_script(_OPEN)
+        self._claim_look = self._redis.register_script(_CLAIM_LOOK)
         self._hold = self._redis.register_script(_HOLD)
 
     def take(self, limit: int) -> float:
@@ -114,19 +141,28 @@ class RedisState:
         self._hold(keys=[self._state], args=[seconds])
 
     def health(self) -> Health:
-        failures, open_until, held_until = self._redis.hmget(self._state, ["failures", "open_until", "held_until"])
-        return Health(int(failures or 0), float(open_until or 0), float(held_until or 0))
+        failures, open_until, held_until, since = self._redis.hmget(self._state, ["failures", "open_until", "held_until", "since"])
+        return Health(int(failures or 0), float(open_until or 0), float(held_until or 0), float(since or 0))
 
-    def failed(self, threshold: int, open_seconds: float) -> Health:
-        self._failed(keys=[self._state], args=[threshold, open_seconds])
+    def failed(self) -> Health:
+        self._failed(keys=[self._state])
         return self.health()
 
+    def open(self, seconds: float) -> None:
+        self._open(keys=[self._state], args=[seconds])
+
+    def claim_look(self, seconds: float) -> bool:
+        return bool(self._claim_look(keys=[self._state], args=[seconds]))
+
     def succeeded(self) -> None:
-        self._redis.hdel(self._state, "failures", "open_until")
+        self._redis.hdel(self._state, "failures", "open_until", "since")
+
+
+_HEAD = 4
 
 
 class FileState:
-    """Shared by the processes of one machine through a locked file: held_until, failures, open_until, then the times of the last calls."""
+    """Shared by the processes of one machine through a locked file: held_until, failures, open_until, since, then the times of the last calls."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -143,7 +179,7 @@ class FileState:
                 raw = os.pread(file, 1 << 20, 0)
                 numbers = array("d")
                 numbers.frombytes(raw[: len(raw) // 8 * 8])
-                while len(numbers) < 3:
+                while len(numbers) < _HEAD:
                     numbers.append(0.0)
                 before = numbers.tobytes()
                 yield numbers
@@ -160,12 +196,12 @@ class FileState:
             if numbers[0] > now:
                 return min(numbers[0] - now, 3600.0)
             # The times are in order. One "from the future" was noted before the clock was set back, and no longer counts.
-            first = bisect_right(numbers, now - WINDOW_SECONDS, 3)
+            first = bisect_right(numbers, now - WINDOW_SECONDS, _HEAD)
             end = bisect_right(numbers, now + 1, first)
             if end - first >= limit:
                 return max(numbers[end - limit] + WINDOW_SECONDS - now, 0.01)
-            numbers[3:] = numbers[first:end]
-            numbers.append(max(now, numbers[-1]) if len(numbers) > 3 else now)
+            numbers[_HEAD:] = numbers[first:end]
+            numbers.append(max(now, numbers[-1]) if len(numbers) > _HEAD else now)
             return 0.0
 
     def hold(self, seconds: float) -> None:
@@ -174,18 +210,30 @@ class FileState:
 
     def health(self) -> Health:
         with self._locked() as numbers:
-            return Health(int(numbers[1]), numbers[2], numbers[0])
+            return Health(int(numbers[1]), numbers[2], numbers[0], numbers[3])
 
-    def failed(self, threshold: int, open_seconds: float) -> Health:
+    def failed(self) -> Health:
         with self._locked() as numbers:
             numbers[1] += 1
-            if numbers[1] >= threshold:
-                numbers[2] = wall_clock() + open_seconds
-            return Health(int(numbers[1]), numbers[2], numbers[0])
+            numbers[3] = numbers[3] or wall_clock()
+            return Health(int(numbers[1]), numbers[2], numbers[0], numbers[3])
+
+    def open(self, seconds: float) -> None:
+        with self._locked() as numbers:
+            numbers[2] = wall_clock() + seconds
+
+    def claim_look(self, seconds: float) -> bool:
+        now = wall_clock()
+        with self._locked() as numbers:
+            # One that ends later than it can have been opened for was noted before the clock was set back.
+            if numbers[2] == 0.0 or now < numbers[2] <= now + seconds:
+                return False
+            numbers[2] = now + seconds
+            return True
 
     def succeeded(self) -> None:
         with self._locked() as numbers:
-            numbers[1] = numbers[2] = 0.0
+            numbers[1] = numbers[2] = numbers[3] = 0.0
 
 
 class Unreachable(Exception):
@@ -193,35 +241,35 @@ class Unreachable(Exception):
 
 
 @contextmanager
-def shared() -> Iterator[SiteState]:
-    """The shared state of the configured site. Raises Unreachable; and for some seconds after, at once, so that no call waits for it twice."""
+def shared(system: str = CHARGEBEE) -> Iterator[SiteState]:
+    """The shared state of a system. Raises Unreachable; and for some seconds after, at once, so that no call waits for it twice."""
     global _unreachable_until
     if time.monotonic() < _unreachable_until:
         raise Unreachable
     try:
-        yield current()
+        yield current(system)
     except (redis.RedisError, OSError) as error:
         _unreachable_until = time.monotonic() + SECONDS_UNTIL_TRIED_AGAIN
-        logger.warning("chargebee.shared_state_unreachable", extra={"error": type(error).__name__})
+        logger.warning("outside.shared_state_unreachable", extra={"error": type(error).__name__})
         raise Unreachable from error
 
 
 _unreachable_until = 0.0
-_states: dict[tuple[int, str, str], SiteState] = {}
+_states: dict[tuple[int, str, str, str], SiteState] = {}
 
 
-def current() -> SiteState:
-    """The shared state of the configured site, for this process."""
+def current(system: str = CHARGEBEE) -> SiteState:
+    """The shared state of a system, for this process: of the configured site, or of another system that this installation calls."""
     site = settings.CHARGEBEE_SITE or settings.CHARGEBEE_API_URL
     # The process is part of the name: a forked child must not share its parent's connection to Redis.
-    name = (os.getpid(), settings.REDIS_URL, settings.CHARGEBEE_API_URL + site)
+    name = (os.getpid(), settings.REDIS_URL, system, settings.CHARGEBEE_API_URL + site)
     state = _states.get(name)
     if state is None:
-        mark = hashlib.sha256(name[2].encode()).hexdigest()[:16]
+        mark = hashlib.sha256(name[3].encode()).hexdigest()[:16]
         if settings.REDIS_URL:
-            state = RedisState(settings.REDIS_URL, mark)
+            state = RedisState(settings.REDIS_URL, mark, system)
         else:
             Path(settings.VAR_DIR).mkdir(parents=True, exist_ok=True)
-            state = FileState(Path(settings.VAR_DIR) / f"chargebee-calls-{mark}")
+            state = FileState(Path(settings.VAR_DIR) / f"{system}-state-{mark}")
         _states[name] = state
     return state
