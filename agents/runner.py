@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -165,10 +166,11 @@ def _perform(run: AgentRun, agent: Agent[Any, Any]) -> None:
         decision=dict(kept),
     )
     closing = intake.Closing(finished, end)
-    with transaction.atomic():
+    with suppress(claims.LeaseLost), transaction.atomic():
         agent.remember(context, decision, run)
         intake.submit(result, findings, closing)
-        claims.completed(run, end, closing.wrote)
+        if not claims.completed(run, end, closing.wrote):
+            raise claims.LeaseLost
 
 
 def _write(drafting: Drafting) -> tuple[DraftAnswer, list[Finding]]:

@@ -94,13 +94,9 @@ def route(event: Event) -> Away | None:
         claims.park(event, f"Chargebee's answer could not be understood: {type(error).__name__}: {error}"[:500])
         return None
     customer_id = refreshed.customer_id or event.chargebee_customer_id
-    with contextlib.suppress(_LeaseLost), transaction.atomic():
+    with contextlib.suppress(claims.LeaseLost), transaction.atomic():
         _settle_and_start(event, customer_id, refreshed)
     return None
-
-
-class _LeaseLost(Exception):
-    """Another worker has the event: it writes what this one would have written, and this one's transaction is undone."""
 
 
 def _settle_and_start(event: Event, customer_id: str, refreshed: Refreshed) -> None:
@@ -129,7 +125,7 @@ def _settle_and_start(event: Event, customer_id: str, refreshed: Refreshed) -> N
     )
     wrote = ledger.append_with([entry], end, tries, runs.beginning(started))
     if not claims.completed(event, end, wrote[0]):
-        raise _LeaseLost
+        raise claims.LeaseLost
     logger.info("event.routed", extra={"event_id": event.chargebee_event_id, "runs": len(started)})
 
 

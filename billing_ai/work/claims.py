@@ -208,8 +208,13 @@ def completion(row: Leased, status: str = Leased.DONE, reason: str = "", **colum
     return _ended(row, {"status": status, "reason": reason, "lease_until": None, **columns})
 
 
+class LeaseLost(Exception):
+    """Another worker has the row: it writes what this one would have written, and this one's transaction is undone."""
+
+
 def completed(row: Leased, end: Update, wrote: int) -> bool:
-    """Note on the row that it was ended. False, with a line in the log, when the lease was lost meanwhile."""
+    """Note on the row that it was ended. False, with a line in the log, when the lease was lost meanwhile: then nothing that was written along
+    with the end may stand either (raise LeaseLost out of the transaction)."""
     if not wrote:
         logger.warning("lease.lost", extra={"kind": type(row).__name__, "row": str(row.pk), "attempt": row.attempt})
         return False
