@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from datetime import timedelta
-from time import monotonic
 from typing import Any
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 
 from agents.models import AgentRun
@@ -35,7 +32,6 @@ from billing_ai.kernel.errors import Away, Retryable, StaleFacts, Terminal, Unkn
 from billing_ai.work import claims
 from billing_ai.work.models import Leased
 
-logger = logging.getLogger(__name__)
 LEASE = timedelta(minutes=4)
 
 
@@ -47,22 +43,13 @@ def run_due(limit: int = 10) -> int:
     if call.is_away():
         return 0
     rows = claims.claim(AgentRun, limit, LEASE)
-    met: Away | None = None
-    until = monotonic() + claims.BATCH_SECONDS
-    for run in rows:
-        with acting(agent_actor(run.agent), run.trace_id):
-            if met is not None or monotonic() > until:
-                claims.put_off(run, timedelta(0), met.sentence if met else claims.NEXT_TURN, since=run.created_at)
-                continue
-            try:
-                met = perform(run)
-            except SoftTimeLimitExceeded:
-                raise
-            except Exception as error:
-                # One subject that nobody foresaw must not hold up the others of its batch.
-                logger.exception("run.failed", extra={"run_id": str(run.pk)})
-                claims.put_back(run, claims.backoff(run.attempt), f"{type(error).__name__} while it ran; the log has the trace")
-    return len(rows) if met is None else 0
+    return claims.take_in_turn(
+        rows,
+        perform,
+        within=lambda run: acting(agent_actor(run.agent), run.trace_id),
+        since=lambda run: run.created_at,
+        doing="ran",
+    )
 
 
 def perform(run: AgentRun) -> Away | None:

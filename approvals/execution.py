@@ -47,7 +47,7 @@ def execute_due(limit: int = 20) -> int:
     """
     if call.is_away():
         return 0
-    away = ways_out.outages()
+    away = ways_out.outages_of_others()
     rows = claims.claim(Execution, limit, LEASE, of=(lambda due: ways_out.able(due, away)) if away else None)
     met: dict[str, Away] = {}
     until = monotonic() + claims.BATCH_SECONDS
@@ -122,8 +122,10 @@ def carry_out(execution: Execution) -> Away | None:
     except Terminal as error:
         _withdraw(execution, Check(error.code, "deny", error.sentence))
         return None
-    number = _begin(execution, request) if request is not None else None
-    return None if number is None or request is None else _call(execution, number, action, request)
+    if request is None:
+        return None
+    number = _begin(execution, request)
+    return None if number is None else _call(execution, number, action, request)
 
 
 def _freeze(execution: Execution, action: Action, look: Look) -> Request | None:

@@ -39,6 +39,14 @@ def role_of(user: User) -> Role:
     raise Refused("not_allowed", "Your role may look at cases, but not decide on them.")
 
 
+def working_role(user: User) -> Role | None:
+    """The same; None for whoever may only look."""
+    try:
+        return role_of(user)
+    except Refused:
+        return None
+
+
 def require_lead(user: User) -> Role:
     """`lead`. Raises Refused for everyone else."""
     if role_of(user) != "lead":

@@ -16,12 +16,12 @@ from approvals.drafts.findings import Finding
 from approvals.drafts.render import RenderedMessage
 from approvals.drafts.slots import slots_for
 from approvals.models import Case, Decision, KillSwitch, Note, Promise, Proposal, Revision
-from approvals.people import Refused, Role, is_for_a_lead, role_of
+from approvals.people import Refused, Role, is_for_a_lead, working_role
 from approvals.policy import case_view, gate, rules
 from approvals.policy.case_view import View
 from approvals.policy.rules import Rules
 from approvals.policy.subject import COLLECTS, ORDERED_BY_PERSON, of_proposal
-from approvals.revisions import draft_policy, origin_of, read_words, render_and_verify
+from approvals.revisions import draft_policy, origin_of, readable_words, render_and_verify
 from approvals.timeline import TimelineItem, answered, ask_helpdesk, timeline
 from audit import seal
 from audit.reads import note_personal_read
@@ -124,7 +124,7 @@ def load(case: Case, user: User, *, also: Mapping[str, QuerySet[Any, Any]] | Non
         first={revision.proposal_id: revision for revision in found["revisions"] if revision.number == 1},
         now=now,
         reader=user,
-        role=_role(user),
+        role=working_role(user),
     )
     others = [one for one in found["open_invoices"] if invoice is None or one.pk != invoice.pk]
     still_open = [*others, invoice] if invoice is not None and queries.is_open(invoice) else others
@@ -207,9 +207,9 @@ def _reviewed(proposal: Proposal, looked: _Looked) -> ReviewedProposal:
     rendered: RenderedMessage | None = None
     findings: list[Finding] = []
     if revision is not None and revision.sealed_words is not None:
-        words = _words(revision, looked.opened)
+        words = readable_words(revision, looked.opened)
         first = looked.first.get(proposal.pk)
-        drafted = _words(first, looked.opened) if first is not None and revision.number > 1 else None
+        drafted = readable_words(first, looked.opened) if first is not None and revision.number > 1 else None
         if words is not None and looked.live is not None:
             facts = looked.live.with_retry(looked.retry_at)
             rendered, findings = render_and_verify(words, facts, policy=draft_policy(looked.in_force))
@@ -253,21 +253,6 @@ def _reviewed(proposal: Proposal, looked: _Looked) -> ReviewedProposal:
         is_for_a_lead=is_for_others,
         approvals=approvals,
     )
-
-
-def _role(user: User) -> Role | None:
-    try:
-        return role_of(user)
-    except Refused:
-        return None
-
-
-def _words(revision: Revision, opened: seal.Opened) -> Words | None:
-    """None once the customer was erased."""
-    try:
-        return read_words(revision, opened)
-    except seal.Erased:
-        return None
 
 
 def _notes(notes: list[Note], opened: seal.Opened) -> list[tuple[Note, str]]:

@@ -84,6 +84,14 @@ def read_words(revision: Revision, opened: seal.Opened | None = None) -> Words |
     return Words(revision.channel, revision.language, revision.tone, text["subject"], text["body"])  # type: ignore[arg-type]  # stored channels
 
 
+def readable_words(revision: Revision, opened: seal.Opened | None = None) -> Words | None:
+    """The same; None also once the customer was erased."""
+    try:
+        return read_words(revision, opened)
+    except seal.Erased:
+        return None
+
+
 def origin_of(revision: Revision, words: Words | None, *, has_findings: bool = False) -> words_origin.Origin:
     """Whose words a revision holds, proved from `words` as they were read. `has_findings`: the verifier has found something since."""
     return words_origin.of(

@@ -23,10 +23,9 @@ from approvals.ledger_notes import note_proposal
 from approvals.models import Decision, Execution, Proposal, Revision
 from approvals.people import Refused, Role, is_for_a_lead, role_of
 from approvals.policy import gate
-from approvals.revisions import new_revision, origin_of, read_words, sealed_draft_findings
+from approvals.revisions import new_revision, origin_of, read_words, readable_words, sealed_draft_findings
 from approvals.signals import redraft_wanted
 from audit.actor import person
-from audit.seal import Erased
 from billing_ai.facts.queries import facts_hash as facts_hash_of
 from billing_ai.kernel import clock
 from billing_ai.work.models import Leased
@@ -81,7 +80,7 @@ def approve(
                 "stale_facts", "Nothing was approved: the invoice or the customer has changed since you opened this page. Look again."
             )
         _refuse_open_findings(revision)
-        words = _readable(revision)
+        words = readable_words(revision)
         _refuse_lost_retry(proposal, words)
         verdict = gate.judge(proposal, moment="approve", now=clock.now(), approver=user, origin=origin_of(revision, words))
         proposal.verdict = {"checks": [check.as_json() for check in verdict.checks]}
@@ -239,14 +238,6 @@ def _refuse_open_findings(revision: Revision) -> None:
             "draft_not_allowed",
             f"The text may not be sent: {blocking[0]['rule'].replace('_', ' ')} ({blocking[0]['expected']}). Edit it first.",
         )
-
-
-def _readable(revision: Revision) -> Words | None:
-    """The words; None for an action without them, and when the customer was erased."""
-    try:
-        return read_words(revision)
-    except Erased:
-        return None
 
 
 def _refuse_lost_retry(proposal: Proposal, words: Words | None) -> None:

@@ -61,10 +61,13 @@ class Outage:
 
 def outages() -> list[Outage]:
     """Every system that is away, as all processes know it together. One whose state cannot be known counts as there."""
-    found = []
     chargebee = circuit.state()
-    if chargebee.is_open:
-        found.append(Outage(CHARGEBEE, _instant(chargebee.since)))
+    return [*([Outage(CHARGEBEE, _instant(chargebee.since))] if chargebee.is_open else []), *outages_of_others()]
+
+
+def outages_of_others() -> list[Outage]:
+    """The same without Chargebee, for who has looked there already."""
+    found = []
     now = site_state.wall_clock()
     for system in _WAYS:
         with suppress(site_state.Unreachable), site_state.shared(system) as shared:

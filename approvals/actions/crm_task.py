@@ -27,9 +27,9 @@ class OwnerTask:
     key: str
     label: str
     channel: str = ""
-    calls_to_freeze: bool = False
     """`call` when the owner is to ring the customer: then the rules of contact are asked."""
     moves_money: bool = False
+    calls_to_freeze: bool = False
 
     def describe(self, proposal: Proposal, revision: Revision) -> str:
         """What approving does, in a sentence."""

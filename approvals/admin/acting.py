@@ -6,10 +6,9 @@ noted in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -22,6 +21,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from approvals import case_transitions, transitions
+from approvals.admin.form_values import read_amount, read_day, read_moment, read_text
 from approvals.admin.pages import ConsoleRequest, console_page, wants_json
 from approvals.admin.queue_query import next_case, question
 from approvals.ledger_notes import note_case
@@ -32,70 +32,24 @@ from approvals.wording.reader import Reader, reader_of
 from audit.actor import person
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import OutsideError
-from billing_ai.kernel.money import Money
 
 Order = Callable[[Case, User, QueryDict, Reader], str]
 
 
-def _text(form: QueryDict, key: str) -> str:
-    return form.get(key, "").strip()
-
-
-def _quick_day(form: QueryDict, reader: Reader) -> date | None:
-    """The day of a button such as “3 days”: that many after the reader's today."""
-    quick = _text(form, "days")
-    return reader.today() + timedelta(days=int(quick)) if quick.isdigit() and 0 < int(quick) <= 365 else None
-
-
-def _day(form: QueryDict, key: str, reader: Reader) -> date:
-    quick = _quick_day(form, reader)
-    if quick is not None:
-        return quick
-    try:
-        return date.fromisoformat(_text(form, key))
-    except ValueError as error:
-        raise Refused("no_date", "Choose a date.") from error
-
-
-def _moment(form: QueryDict, key: str, reader: Reader) -> datetime:
-    """An exact local time, or the day of a button (at 9 o'clock of the reader's day).
-
-    What was typed counts: Enter in another field presses a form's first button, and that is a quick one.
-    """
-    day = None if _text(form, key) else _quick_day(form, reader)
-    if day is not None:
-        return datetime(day.year, day.month, day.day, 9, tzinfo=reader.zone)
-    try:
-        return datetime.fromisoformat(_text(form, key)).replace(tzinfo=reader.zone)
-    except ValueError as error:
-        raise Refused("no_date", "Choose a day or a time.") from error
-
-
-def _amount(form: QueryDict, key: str, currency: str) -> Money:
-    text = _text(form, key).replace(" ", "").replace("\u00a0", "")
-    # 1.234,50 and 1,234.50 are both written; the last separator is the decimal one.
-    is_decimal_comma = "," in text and text.rfind(",") > text.rfind(".")
-    text = text.replace(".", "").replace(",", ".") if is_decimal_comma else text.replace(",", "")
-    try:
-        return Money.from_decimal(Decimal(text), currency)
-    except (InvalidOperation, ValueError) as error:
-        raise Refused("no_amount", "Write the amount as a number.") from error
-
-
 def _snooze(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    until = _moment(form, "until", reader)
-    case_transitions.snooze(case.pk, user, until, _text(form, "note"))
+    until = read_moment(form, "until", reader)
+    case_transitions.snooze(case.pk, user, until, read_text(form, "note"))
     return f"Sleeps until {reader.moment(until)}."
 
 
 def _escalate(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    to = _text(form, "to")
-    case_transitions.escalate(case.pk, user, to, _text(form, "note"))
+    to = read_text(form, "to")
+    case_transitions.escalate(case.pk, user, to, read_text(form, "note"))
     return "Handed to the leads." if to == "lead" else "A help-desk ticket with the whole case is on its way."
 
 
 def _assign(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    chosen = _text(form, "owner")
+    chosen = read_text(form, "owner")
     owner = User.objects.filter(pk=int(chosen), is_active=True).first() if chosen.isdigit() else None
     if chosen and owner is None:
         raise Refused("no_such_user", "Choose a colleague from the list.")
@@ -104,19 +58,19 @@ def _assign(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
 
 
 def _note(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    kind = _text(form, "kind") or "note"
-    case_transitions.add_note(case.pk, user, _text(form, "text"), kind)
+    kind = read_text(form, "kind") or "note"
+    case_transitions.add_note(case.pk, user, read_text(form, "text"), kind)
     return "Written down." if kind == "note" else "The call is logged."
 
 
 def _call_task(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    when = _moment(form, "until", reader)
-    case_transitions.plan_call(case.pk, user, when, _text(form, "note"))
+    when = read_moment(form, "until", reader)
+    case_transitions.plan_call(case.pk, user, when, read_text(form, "note"))
     return f"On the list: call by {reader.moment(when)}."
 
 
 def _promise(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    amount, due_on = _amount(form, "amount", case.currency), _day(form, "due_on", reader)
+    amount, due_on = read_amount(form, "amount", case.currency), read_day(form, "due_on", reader)
     case_transitions.take_promise(case.pk, user, amount, due_on)
     return f"Promise noted: {reader.money(amount)} by {reader.day(due_on)}. Whether it is kept follows by itself."
 
@@ -127,32 +81,32 @@ def _withdraw_promise(case: Case, user: User, form: QueryDict, reader: Reader) -
 
 
 def _dispute(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    case_transitions.dispute(case.pk, user, _text(form, "code"), _text(form, "note"))
+    case_transitions.dispute(case.pk, user, read_text(form, "code"), read_text(form, "note"))
     return "In dispute: everything is stopped here, and dunning in Chargebee is being paused."
 
 
 def _settle_dispute(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    case_transitions.settle_dispute(case.pk, user, _text(form, "note"))
+    case_transitions.settle_dispute(case.pk, user, read_text(form, "note"))
     return "The dispute is settled; the case is open again."
 
 
 def _tags(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    case_transitions.set_tags(case.pk, user, _text(form, "tags").split(","))
+    case_transitions.set_tags(case.pk, user, read_text(form, "tags").split(","))
     return "Tags set."
 
 
 def _deadline(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-    if not _text(form, "until") and not _text(form, "days"):
+    if not read_text(form, "until") and not read_text(form, "days"):
         case_transitions.set_deadline(case.pk, user, None)
         return "No deadline any more."
-    until = _moment(form, "until", reader)
+    until = read_moment(form, "until", reader)
     case_transitions.set_deadline(case.pk, user, until)
     return f"To be looked at by {reader.moment(until)}."
 
 
 def _with_note(call: Callable[[UUID, User, str], Case], said: str) -> Order:
     def order(case: Case, user: User, form: QueryDict, reader: Reader) -> str:
-        call(case.pk, user, _text(form, "note"))
+        call(case.pk, user, read_text(form, "note"))
         return said
 
     return order
@@ -220,31 +174,31 @@ def approve(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
                 transitions.approve(
                     pk,
                     request.user,
-                    content_hash=_text(request.POST, f"content_hash:{text}"),
-                    facts_hash=_text(request.POST, f"facts_hash:{text}"),
-                    note=_text(request.POST, "note"),
+                    content_hash=read_text(request.POST, f"content_hash:{text}"),
+                    facts_hash=read_text(request.POST, f"facts_hash:{text}"),
+                    note=read_text(request.POST, "note"),
                 )
             )
         except (Refused, OutsideError) as error:
             refused = error
             break
-    if refused is not None:
-        return _refused(request, case, "approve", refused, besides=_approved_words(approved, reader_of(request)) if approved else "")
-    return _done(request, case, _approved_words(approved, reader_of(request)), onward="next" in request.POST, undo=_undo(approved))
-
-
-def _undo(approved: list[Proposal]) -> dict[str, Any]:
-    """What of it can be taken back, and for how many seconds all of it can: the page counts them down."""
     times = dict(Execution.objects.filter(proposal__in=approved).values_list("proposal_id", "not_before"))
+    said = _approved_words(approved, times, reader_of(request)) if approved else ""
+    if refused is not None:
+        return _refused(request, case, "approve", refused, besides=said)
+    return _done(request, case, said, onward="next" in request.POST, undo=_undo(times))
+
+
+def _undo(times: Mapping[UUID, datetime]) -> dict[str, Any]:
+    """What of it can be taken back, and for how many seconds all of it can: the page counts them down. `times`: when each proposal goes out."""
     if not times:
         return {}
     seconds = max(0, round((min(times.values()) - clock.now()).total_seconds()))
     return {"undo": [str(pk) for pk in times], "undo_seconds": seconds}
 
 
-def _approved_words(approved: list[Proposal], reader: Reader) -> str:
+def _approved_words(approved: list[Proposal], times: Mapping[UUID, datetime], reader: Reader) -> str:
     """Those that go out at the same time in one breath, soonest first: `Message, comment in Chargebee: in 5 minutes.`"""
-    times = dict(Execution.objects.filter(proposal__in=approved).values_list("proposal_id", "not_before"))
     said: dict[str, list[str]] = {}
     for one in sorted(approved, key=lambda one: (one.pk not in times, times.get(one.pk, clock.now()))):
         when = "waits for a second person" if one.status == "waiting_second" else _when(times.get(one.pk), reader)
@@ -268,7 +222,7 @@ def reject(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
     """Say no to the ticked proposals, with a reason; an instruction has the agent draft again."""
     case = _case(case_id)
     chosen = list(dict.fromkeys(pk for text in request.POST.getlist("proposal") if (pk := _uuid(text))))
-    form, instruction = request.POST, _text(request.POST, "instruction")
+    form, instruction = request.POST, read_text(request.POST, "instruction")
     try:
         if case is None or not chosen or Proposal.objects.filter(pk__in=chosen, case=case).count() != len(chosen):
             raise Refused("nothing_chosen", "Nothing is ticked: choose what to reject.")
@@ -276,7 +230,9 @@ def reject(request: ConsoleRequest, case_id: UUID) -> HttpResponse:
             for number, pk in enumerate(chosen):
                 # One instruction makes one new run, however many drafts are turned down with it.
                 asked = instruction if number == 0 else ""
-                transitions.reject(pk, request.user, reason_code=_text(form, "reason_code"), note=_text(form, "note"), instruction=asked)
+                transitions.reject(
+                    pk, request.user, reason_code=read_text(form, "reason_code"), note=read_text(form, "note"), instruction=asked
+                )
     except (Refused, OutsideError) as error:
         return _refused(request, case, "reject", error)
     return _done(request, case, "Rejected; a new draft is being written." if instruction else "Rejected.", onward=not instruction)
@@ -315,7 +271,7 @@ def undo(request: ConsoleRequest) -> HttpResponse:
 def edit(request: ConsoleRequest, proposal_id: UUID) -> HttpResponse:
     """Keep an edited text as a new revision on top of the one that was read."""
     proposal = Proposal.objects.select_related("case").filter(pk=proposal_id).first()
-    base = _text(request.POST, "base_revision")
+    base = read_text(request.POST, "base_revision")
     try:
         if proposal is None or not base.isdigit():
             raise Refused("no_such_proposal", "This proposal does not exist.")
@@ -340,10 +296,10 @@ def settle(request: ConsoleRequest, proposal_id: UUID) -> HttpResponse:
     try:
         if proposal is None:
             raise Refused("no_such_proposal", "This proposal does not exist.")
-        if _text(request.POST, "happened") not in ("yes", "no"):
+        if read_text(request.POST, "happened") not in ("yes", "no"):
             raise Refused("no_answer", "Say whether it happened.")
         transitions.settle_unknown(
-            proposal.pk, request.user, happened=_text(request.POST, "happened") == "yes", note=_text(request.POST, "note")
+            proposal.pk, request.user, happened=read_text(request.POST, "happened") == "yes", note=read_text(request.POST, "note")
         )
     except (Refused, OutsideError) as error:
         return _refused(request, proposal.case if proposal else None, "settle", error)
@@ -371,7 +327,7 @@ def case_address(case_id: UUID, asked: str) -> str:
 
 def _onward(request: ConsoleRequest, case: Case) -> str:
     """Where the work goes on: the next case of the same question, else the queue."""
-    given = QueryDict(_text(request.POST, "question"))
+    given = QueryDict(read_text(request.POST, "question"))
     asked = question(given)
     found = next_case(asked, request.user, reader_of(request), case)
     return case_address(found, asked.address()) if found else reverse("console:queue") + (f"?{asked.address()}" if asked.address() else "")
@@ -387,7 +343,7 @@ def _done(
     stay_on: Case | None = None,
 ) -> HttpResponse:
     here = stay_on or case
-    asked = question(QueryDict(_text(request.POST, "question"))).address()
+    asked = question(QueryDict(read_text(request.POST, "question"))).address()
     to = reverse("console:queue") if here is None else _onward(request, here) if onward else case_address(here.pk, asked)
     if wants_json(request):
         return JsonResponse({"ok": True, "said": said, "to": to, **(undo or {})})
@@ -410,9 +366,9 @@ def _refused(request: ConsoleRequest, case: Case | None, what: str, error: Refus
     said = f"{besides} {error.sentence}".strip()
     seen: dict[str, Any] = {
         "refused": error.code,
-        **{key: _text(request.POST, key) for key in ("seen_due", "seen_revision") if key in request.POST},
+        **{key: read_text(request.POST, key) for key in ("seen_due", "seen_revision") if key in request.POST},
     }
-    asked = question(QueryDict(_text(request.POST, "question"))).address()
+    asked = question(QueryDict(read_text(request.POST, "question"))).address()
     to = reverse("console:queue") if case is None else case_address(case.pk, "&".join(part for part in (asked, urlencode(seen)) if part))
     status = 403 if error.code in ("not_allowed", "user_disabled") else 409
     if wants_json(request):

@@ -17,6 +17,7 @@ from django.db.models.expressions import RawSQL
 from django.http import QueryDict
 
 from approvals.models import Case, Proposal
+from approvals.people import working_role
 from approvals.wording import words
 from approvals.wording.reader import Reader
 from billing_ai.kernel import clock
@@ -51,8 +52,7 @@ def _awake() -> Q:
 def _to_decide(user: User, reader: Reader) -> Q:
     waiting = Q(status=Case.OPEN, waiting_count__gt=0) & _awake()
     # What was passed to the leads is theirs: on top of everyone else's queue it would only be in the way.
-    is_specialist = user.has_perm("approvals.work_case") and not user.has_perm("approvals.lead_case")
-    return waiting & Q(escalated_to_lead=False) if is_specialist else waiting
+    return waiting & Q(escalated_to_lead=False) if working_role(user) == "specialist" else waiting
 
 
 def _second() -> Exists:

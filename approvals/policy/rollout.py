@@ -121,10 +121,7 @@ def change_segment(
         if before and widened and row.phase == AUTOMATE:
             row.phase, row.requested_phase, row.requested_by = Phase.ASSIST, "", None
             _only_built_in(row)
-        _sign(row, user, reason)
-        row.save()
-        _note("segment.changed", ("phase", f"{agent}:{segment}"), user, reason, before, _phase_values(row))
-        return row
+        return _keep(row, "segment.changed", user, reason, before)
 
 
 def request_phase(agent: str, segment: str, phase: str, user: User, *, reason: str) -> Phase:
@@ -143,10 +140,7 @@ def request_phase(agent: str, segment: str, phase: str, user: User, *, reason: s
             kind = "phase.changed"
             if phase != AUTOMATE:
                 _only_built_in(row)
-        _sign(row, user, reason)
-        row.save()
-        _note(kind, ("phase", f"{agent}:{segment}"), user, reason, before, _phase_values(row))
-        return row
+        return _keep(row, kind, user, reason, before)
 
 
 def confirm_phase(agent: str, segment: str, user: User, *, reason: str) -> Phase:
@@ -157,10 +151,7 @@ def confirm_phase(agent: str, segment: str, user: User, *, reason: str) -> Phase
         asked_by = _second_of(row.requested_by if row.requested_phase == AUTOMATE else None, user, "Nobody has asked for this phase.")
         before = _phase_values(row)
         row.phase, row.requested_phase, row.requested_by = AUTOMATE, "", None
-        _sign(row, user, reason)
-        row.save()
-        _note("phase.changed", ("phase", f"{agent}:{segment}"), user, reason, before, {**_phase_values(row), "asked_by": asked_by.pk})
-        return row
+        return _keep(row, "phase.changed", user, reason, before, asked_by=asked_by.pk)
 
 
 def request_model_words(agent: str, segment: str, on: bool, user: User, *, reason: str) -> Phase:
@@ -179,10 +170,7 @@ def request_model_words(agent: str, segment: str, on: bool, user: User, *, reaso
             kind = "model_words.changed"
         else:
             raise Refused("on_already", "A model's words go out by themselves here already.")
-        _sign(row, user, reason)
-        row.save()
-        _note(kind, ("phase", f"{agent}:{segment}"), user, reason, before, _phase_values(row))
-        return row
+        return _keep(row, kind, user, reason, before)
 
 
 def confirm_model_words(agent: str, segment: str, user: User, *, reason: str) -> Phase:
@@ -195,10 +183,15 @@ def confirm_model_words(agent: str, segment: str, user: User, *, reason: str) ->
             raise Refused("not_automated", "Only in an automated segment does anything go out by itself.")
         before = _phase_values(row)
         row.model_words, row.model_words_requested_by = True, None
-        _sign(row, user, reason)
-        row.save()
-        _note("model_words.changed", ("phase", f"{agent}:{segment}"), user, reason, before, {**_phase_values(row), "asked_by": asked_by.pk})
-        return row
+        return _keep(row, "model_words.changed", user, reason, before, asked_by=asked_by.pk)
+
+
+def _keep(row: Phase, kind: str, user: User, reason: str, before: Mapping[str, Any], **more: Any) -> Phase:
+    """The changed segment, signed and in the ledger."""
+    _sign(row, user, reason)
+    row.save()
+    _note(kind, ("phase", f"{row.agent}:{row.segment}"), user, reason, before, {**_phase_values(row), **more})
+    return row
 
 
 def _only_built_in(row: Phase) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from datetime import timedelta
-from time import monotonic
 from typing import Any
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DataError, transaction
 from django.db.models import QuerySet
 
@@ -45,22 +43,13 @@ def process_due(limit: int = 20) -> int:
     if rows and all(event.event_type not in HANDLED for event in rows):
         # Where one such event waits there are often many more; they are ended in bulk, and what is more urgent is looked for in between.
         pass_over()
-    met: Away | None = None
-    until = monotonic() + claims.BATCH_SECONDS
-    for event in rows:
-        with acting(chargebee(), event.trace_id):
-            if met is not None or monotonic() > until:
-                claims.put_off(event, timedelta(0), met.sentence if met else claims.NEXT_TURN, since=event.received_at)
-                continue
-            try:
-                met = route(event)
-            except SoftTimeLimitExceeded:
-                raise
-            except Exception as error:
-                # Whatever one event sets off must not hold up the others of its batch, which would lose an attempt each time.
-                logger.exception("event.failed", extra={"event_id": event.chargebee_event_id})
-                claims.put_back(event, claims.backoff(event.attempt), f"{type(error).__name__} while it was routed; the log has the trace")
-    return len(rows) if met is None else 0
+    return claims.take_in_turn(
+        rows,
+        route,
+        within=lambda event: acting(chargebee(), event.trace_id),
+        since=lambda event: event.received_at,
+        doing="was routed",
+    )
 
 
 def pass_over(limit: int = 2_000) -> int:

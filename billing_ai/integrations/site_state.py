@@ -71,9 +71,17 @@ class SiteState(Protocol):
         """Close the circuit and forget the failures."""
 
 
-_TAKE = """
+_NOW = """
 local t = redis.call('TIME')
 local now = t[1] + t[2] / 1000000
+"""
+_KEPT = """
+redis.call('EXPIRE', KEYS[1], 3600)
+return 1
+"""
+_TAKE = (
+    _NOW
+    + """
 local held = tonumber(redis.call('HGET', KEYS[2], 'held_until') or '0')
 if held > now then return tostring(held - now) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
@@ -87,38 +95,39 @@ redis.call('ZADD', KEYS[1], now, t[1] .. '.' .. t[2] .. '.' .. count)
 redis.call('EXPIRE', KEYS[1], 120)
 return '0'
 """
-_FAILED = """
-local t = redis.call('TIME')
-local now = t[1] + t[2] / 1000000
+)
+_FAILED = (
+    _NOW
+    + """
 redis.call('HINCRBY', KEYS[1], 'failures', 1)
 redis.call('HSETNX', KEYS[1], 'since', tostring(now))
-redis.call('EXPIRE', KEYS[1], 3600)
-return 1
 """
-_OPEN = """
-local t = redis.call('TIME')
-local now = t[1] + t[2] / 1000000
+    + _KEPT
+)
+_OPEN = (
+    _NOW
+    + """
 redis.call('HSET', KEYS[1], 'open_until', tostring(now + tonumber(ARGV[1])))
-redis.call('EXPIRE', KEYS[1], 3600)
-return 1
 """
-_CLAIM_LOOK = """
-local t = redis.call('TIME')
-local now = t[1] + t[2] / 1000000
+    + _KEPT
+)
+_CLAIM_LOOK = (
+    _NOW
+    + """
 local open_until = tonumber(redis.call('HGET', KEYS[1], 'open_until') or '0')
 if open_until == 0 or (now < open_until and open_until <= now + tonumber(ARGV[1])) then return 0 end
 redis.call('HSET', KEYS[1], 'open_until', tostring(now + tonumber(ARGV[1])))
-redis.call('EXPIRE', KEYS[1], 3600)
-return 1
 """
-_HOLD = """
-local t = redis.call('TIME')
-local now = t[1] + t[2] / 1000000
+    + _KEPT
+)
+_HOLD = (
+    _NOW
+    + """
 local held = tonumber(redis.call('HGET', KEYS[1], 'held_until') or '0')
 if now + tonumber(ARGV[1]) > held then redis.call('HSET', KEYS[1], 'held_until', tostring(now + tonumber(ARGV[1]))) end
-redis.call('EXPIRE', KEYS[1], 3600)
-return 1
 """
+    + _KEPT
+)
 
 
 class RedisState:

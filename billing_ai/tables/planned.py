@@ -7,6 +7,7 @@ the usual way. `docs/adr/0035-large-statements-are-planned-once.md` tells why.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
@@ -103,14 +104,8 @@ def _of_bytes(value: Any) -> str:
 
 
 def _of_json(value: Any) -> str:
-    text: str | bytes = value.dumps(value.obj) if value.dumps is not None else _plain_json(value.obj)
+    text: str | bytes = (value.dumps or json.dumps)(value.obj)
     return text if isinstance(text, str) else text.decode()
-
-
-def _plain_json(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 class _Texts(dict[type, Callable[[Any], str]]):

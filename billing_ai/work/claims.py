@@ -7,15 +7,19 @@ transaction does the same for its one host. The database's clock decides what is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cache
+from time import monotonic
 from typing import Any, TypeVar
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import EmptyResultSet
 from django.db import IntegrityError, connection, models, transaction
 
 from billing_ai.kernel import clock
+from billing_ai.kernel.errors import Away
 from billing_ai.tables.one_write import Update, write
 from billing_ai.work import fairness
 from billing_ai.work.models import Leased, Tick
@@ -174,6 +178,37 @@ def put_off(row: Leased, after: timedelta, reason: str, *, since: datetime) -> b
     if db_now() - since > WAITS_AT_MOST:
         return park(row, f"not done within {WAITS_AT_MOST.days} days: {reason}")
     return _wait(row, after, reason, max_attempts=row.max_attempts + 1)
+
+
+def take_in_turn(
+    rows: Sequence[Row],
+    work: Callable[[Row], Away | None],
+    *,
+    within: Callable[[Row], AbstractContextManager[object]],
+    since: Callable[[Row], datetime],
+    doing: str,
+) -> int:
+    """Work through a claimed batch. Returns how many there were; 0 when `work` met an outage, which ends the caller's loop.
+
+    `within` gives the context of a row's work, `since` when it could first have been done; `doing` ends the reason of one that failed.
+    What is left of a batch that met an outage, or that took BATCH_SECONDS, is put off.
+    """
+    met: Away | None = None
+    until = monotonic() + BATCH_SECONDS
+    for row in rows:
+        with within(row):
+            if met is not None or monotonic() > until:
+                put_off(row, timedelta(0), met.sentence if met else NEXT_TURN, since=since(row))
+                continue
+            try:
+                met = work(row)
+            except SoftTimeLimitExceeded:
+                raise
+            except Exception as error:
+                # One row that nobody foresaw must not hold up the others of its batch, which would lose an attempt each time.
+                logger.exception("work.failed", extra={"kind": type(row).__name__, "row": str(row.pk)})
+                put_back(row, backoff(row.attempt), f"{type(error).__name__} while it {doing}; the log has the trace")
+    return len(rows) if met is None else 0
 
 
 def park(row: Leased, reason: str) -> bool:
