@@ -10,8 +10,12 @@ from celery.signals import setup_logging, task_postrun, task_prerun, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_ai.settings")
 from django.conf import settings
+from kombu.transport.redis import QoS
 
 app = Celery("billing_ai")
+# When a broker dies with a message on hand, kombu tries to put that back over a connection which it has taken apart already, and the error ends the
+# worker. A wake-up that is not put back costs at most the time until the next sweep.
+QoS.restore_at_shutdown = False
 
 
 def _broker() -> dict[str, Any]:
