@@ -89,8 +89,8 @@ def _load(run: AgentRun, agent: Agent[Any, Any]) -> Any:
     except StaleFacts:
         refreshed = sync.refresh(run.chargebee_customer_id, (run.subject_id,) if run.subject_kind == "invoice" else ())
     with transaction.atomic():
+        outcomes.settle(refreshed.customer_id)  # cases before slots, as an effect that ends locks them
         retry_ledger.record_from_transactions(refreshed.customer_id)
-        outcomes.settle(refreshed.customer_id)
     return agent.load_context(run)
 
 

@@ -299,10 +299,7 @@ def finish(held: Execution, proposal: Proposal, outcome: str, *, done: Done | No
     )
     if to == states.DONE:
         note_contact(held, proposal)
-    if held.action == "collect_payment":
-        retry_ledger.use(held, str(held.result.get("transaction_id", "")))
-    if outcome == Execution.FAILED:
-        limits.give_back(held)  # refused before anything happened
+    gate.settle_takings(held, happened=outcome != Execution.FAILED)
 
 
 def frozen_request(execution: Execution) -> Request | None:

@@ -210,6 +210,7 @@ def settle_unknown(proposal_id: UUID, user: User, *, happened: bool, note: str) 
         execution.status = Leased.DONE if happened else Execution.FAILED
         execution.settled_by, execution.finished_at, execution.reason = f"person:{user.pk}", clock.now(), note
         execution.save()
+        gate.settle_takings(execution, happened=happened)
         if happened:
             note_contact(execution, proposal)
         _decide(proposal, _current(proposal), "settle", user, role, facts_hash=proposal.facts_hash, note=note)

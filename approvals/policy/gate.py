@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from approvals.contract import Check, Verdict
 from approvals.models import Execution, Limit, Phase, Policy, Proposal
-from approvals.policy import case_view, limits, phase_rules, rules, subject
+from approvals.policy import case_view, limits, phase_rules, retry_ledger, rules, subject
 from approvals.policy.case_view import View
 from approvals.policy.contact_rules import Question, may_contact, pauses
-from approvals.policy.retry_ledger import charge_of
 from approvals.policy.retry_rules import check_retry
 from approvals.policy.rules import Rules
 from approvals.policy.subject import ORDERED_BY_PERSON, Moment, Subject
@@ -98,7 +97,7 @@ def decide(asked: Subject, view: View, in_force: Rules, used_today: Mapping[str,
     if asked.collects:
         if not asked.contacts:
             checks += pauses(view.contact, at)
-        charge = charge_of(view, asked.amount, asked.invoice_id, at=at, is_draft=moment != "execute")
+        charge = retry_ledger.charge_of(view, asked.amount, asked.invoice_id, at=at, is_draft=moment != "execute")
         checks += check_retry(charge, view.attempts, in_force, view.zone())
     weighed = limits.weigh(asked, view.counts(used_today), in_force, now)
     checks += weighed.checks
@@ -122,7 +121,7 @@ def take(execution: Execution, *, now: datetime) -> Check | None:
     """The last look of one effect, inside the transaction that commits it as begun: None when it may go out, else what stops it.
 
     A message takes its turn under the customer's own row, so that two workers at once cannot both send the last one that is allowed; and
-    the day's limits are taken from. `limits.give_back` undoes the latter for a call that was not made.
+    the day's limits are taken from. `settle_takings` undoes the latter when it turns out that nothing happened.
     """
     proposal = execution.proposal
     stopped = kill_switch(proposal.agent, now)
@@ -138,6 +137,15 @@ def take(execution: Execution, *, now: datetime) -> Check | None:
             return held
     taken = limits.take(execution, now=now)
     return None if taken.outcome == "allow" else taken
+
+
+def settle_takings(execution: Execution, *, happened: bool) -> None:
+    """What was taken for an effect that has ended: its slot among the retries and its share of the day are spent, or free again where nothing happened."""
+    if not happened:
+        limits.give_back(execution)
+        retry_ledger.release(execution)
+    elif execution.action == "collect_payment":
+        retry_ledger.use(execution, str(execution.result.get("transaction_id", "")))
 
 
 def wrote_the_rules_today(approver: User, agent: str, now: datetime) -> Check:

@@ -24,7 +24,7 @@ from billing_ai.integrations.chargebee.events import HANDLED
 from billing_ai.kernel import clock
 from billing_ai.kernel.errors import Away, Retryable, Terminal, Unknown
 from billing_ai.tables.one_statement import Kept
-from billing_ai.tables.one_write import Insert, write
+from billing_ai.tables.one_write import Insert
 from billing_ai.work import claims
 
 logger = logging.getLogger(__name__)
@@ -95,11 +95,10 @@ def _settle_and_start(event: Event, customer_id: str, refreshed: Refreshed) -> N
     tries = Insert([])
     if customer_id:
         found = _NEWS.ask(customer_id=customer_id)
-        tries = retry_ledger.news(found)
         if found["cases"]:
-            write(tries)
-            tries = Insert([])
             outcomes.settle(customer_id, event_id=event.chargebee_event_id)
+        # After the cases: an effect that ends locks its case first and its slot last, and two orders would meet in a deadlock.
+        tries = retry_ledger.news(found)
     started = runs.rows_for_event(event.event_type, event.chargebee_event_id, event.trace_id, customer_id, refreshed.invoice_ids)
     note = f"gone: {', '.join(refreshed.gone)}" if refreshed.gone else event.reason
     end = claims.completion(event, reason=note, finished_at=clock.now())

@@ -10,7 +10,7 @@ import pytest
 
 from approvals import case_transitions, companions, settling, transitions
 from approvals.actions import collect_payment
-from approvals.models import CollectionAttempt, Execution, KillSwitch, Outcome, Proposal
+from approvals.models import CollectionAttempt, DailyTake, Execution, KillSwitch, Outcome, Proposal, RetryReservation
 from billing_ai.facts.models import Customer
 from billing_ai.integrations.chargebee import reads, writes
 from billing_ai.kernel import clock
@@ -180,6 +180,22 @@ def test_chargebees_own_failed_retry_does_not_settle_a_charge_that_never_arrived
     held.refresh_from_db()
     successes = [one for one in reads.payments_for_invoice(invoice_id) if one.status == "success"]
     assert (held.status, len(successes)) == ("done", 1) or held.status == "withdrawn"
+
+
+@pytest.mark.parametrize(("happened", "slot"), [(False, "released"), (True, "used")])
+def test_what_a_person_says_of_a_charge_frees_or_spends_what_it_had_taken(world: World, happened: bool, slot: str) -> None:
+    # given nobody could find out what became of our charge
+    _, invoice_id, held = _lost_charge(world, "act_then_drop")
+    with pytest.raises(Terminal):
+        writes.collect_payment(invoice_id, idempotency_key="another-program", amount_minor=held.request["amount_minor"], comment="x")
+    world.advance(minutes=5)
+    settling.settle_unknowns()
+    assert (RetryReservation.objects.get(execution=held).status, DailyTake.objects.get(execution=held).given_back) == ("held", False)
+    # when a person has looked
+    transitions.settle_unknown(held.proposal_id, world.people["lead"], happened=happened, note="Looked at the gateway.")
+    # then its slot among the retries and its share of the day are free again, or spent
+    assert RetryReservation.objects.get(execution=held).status == slot
+    assert DailyTake.objects.get(execution=held).given_back is not happened
 
 
 def test_two_charges_over_the_api_are_for_a_person(world: World) -> None:

@@ -6,14 +6,24 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections, transaction
 
+from approvals import states
 from approvals.models import CollectionAttempt, Contact, DailyUse, Execution, Limit, RetryReservation
+from approvals.policy import retry_ledger
+from billing_ai.facts import sync
+from billing_ai.facts.models import Transaction
+from billing_ai.facts.sync import Refreshed
+from billing_ai.inbox import routing
+from billing_ai.inbox.models import Event
+from billing_ai.work import claims
 from tests.database import address_of_the_test_database
 from tests.db.policy.conftest import NOW, make_case, make_customer, make_execution, make_proposal
 
@@ -107,6 +117,52 @@ def test_of_fifty_messages_to_one_customer_only_the_last_that_is_allowed_goes_ou
 
     assert outcomes == {"taken": 1, "wait": 49}
     assert _left(tmp_path, Execution._meta.db_table, "status = 'executing'", "COUNT(*)") == 1
+
+
+def test_a_charge_that_ends_and_the_news_of_it_do_not_wait_for_each_other_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given our charge was made, its answer is about to be written down, and Chargebee's event of the same charge is being routed
+    make_customer()
+    proposal = make_proposal(make_case(), status="executing")
+    execution = make_execution(proposal, status="executing")
+    assert isinstance(retry_ledger.reserve(execution, now=NOW), RetryReservation)
+    Transaction.objects.create(
+        pk="txn_1", chargebee_customer_id="cust_1", kind="payment", status="failure", currency="EUR", amount_minor=4_900, happened_at=NOW,
+        initiator="merchant", instrument_hash="hash_cust_1", payment_method="card", gateway="stripe", decline_code="insufficient_funds",
+        invoice_ids=["inv_1"], fetched_at=NOW,
+    )  # fmt: skip
+    Event.objects.create(
+        chargebee_event_id="ev_1", event_type="payment_failed", chargebee_customer_id="cust_1", body_sha256="0" * 64, trace_id="t" * 32,
+        occurred_at=NOW, received_at=NOW, not_before=NOW, resources=[],
+    )  # fmt: skip
+    (event,) = claims.claim(Event, 1, routing.LEASE)
+    fetched, failed = threading.Event(), []
+
+    def refresh(customer_id: str, invoice_ids: tuple[str, ...]) -> Refreshed:
+        fetched.set()
+        return Refreshed("cust_1", ("inv_1",))
+
+    def route() -> None:
+        try:
+            routing.route(event)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the test shows it
+            failed.append(error)
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(sync, "refresh", refresh)
+    news = threading.Thread(target=route)
+    # when the news comes while the end of the charge holds its case
+    with transaction.atomic():
+        states.lock_proposal(proposal.pk)
+        news.start()
+        assert fetched.wait(30)
+        time.sleep(0.5)  # until it waits for the case
+        retry_ledger.use(execution, "txn_1")
+    news.join(60)
+    # then both are written, and the charge is known as ours
+    assert failed == []
+    assert Event.objects.get().status == "done"
+    assert (RetryReservation.objects.get().status, CollectionAttempt.objects.get().source) == ("used", "ours")
 
 
 def test_the_race_runs_on_the_database_under_test() -> None:
