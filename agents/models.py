@@ -7,7 +7,7 @@ from django.db import models
 from simple_history.models import HistoricalRecords
 
 from billing_ai.kernel import clock, ids
-from billing_ai.work.models import Leased
+from billing_ai.work.models import Leased, due_index
 
 
 class AgentRun(Leased):
@@ -43,7 +43,7 @@ class AgentRun(Leased):
             ),
         ]
         indexes = [
-            models.Index(fields=["lane", "not_before"], name="run_due", condition=models.Q(status__in=["waiting", "leased"])),
+            due_index("run_due"),
             models.Index(fields=["chargebee_customer_id", "lane", "not_before"], name="run_fair", condition=models.Q(status="waiting")),
             models.Index(fields=["-created_at"], name="run_newest"),
         ]

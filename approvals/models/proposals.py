@@ -11,7 +11,7 @@ from simple_history.models import HistoricalRecords
 from approvals.models.cases import Case
 from billing_ai.kernel import clock, ids
 from billing_ai.kernel.money import Money
-from billing_ai.work.models import Leased
+from billing_ai.work.models import Leased, due_index
 
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
@@ -166,7 +166,7 @@ class Execution(Leased):
 
     class Meta:
         indexes = [
-            models.Index(fields=["lane", "not_before"], name="execution_due", condition=models.Q(status__in=["waiting", "leased"])),
+            due_index("execution_due"),
             models.Index(
                 fields=["status", "settle_after"], name="execution_unsettled", condition=models.Q(status__in=["executing", "unknown"])
             ),

@@ -7,7 +7,7 @@ from django.db import models
 from simple_history.models import HistoricalRecords
 
 from billing_ai.kernel import clock, ids
-from billing_ai.work.models import Leased
+from billing_ai.work.models import Leased, due_index
 
 
 class ApiClient(models.Model):
@@ -151,7 +151,7 @@ class WebhookDelivery(Leased):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["endpoint", "change"], name="one_delivery_per_change")]
         indexes = [
-            models.Index(fields=["lane", "not_before"], name="delivery_due", condition=models.Q(status__in=["waiting", "leased"])),
+            due_index("delivery_due"),
             models.Index(fields=["endpoint", "-made_at"], name="delivery_by_endpoint"),
         ]
 

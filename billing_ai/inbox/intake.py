@@ -26,9 +26,14 @@ _INSERT = (
     f"INSERT INTO inbox_event ({', '.join(_COLUMNS)}, attempt, max_attempts) VALUES ({', '.join(['%s'] * len(_COLUMNS))}, 0, 8) "  # noqa: S608 - constants above
     "ON CONFLICT (chargebee_event_id) DO NOTHING"
 )
+# A host whose clock is ahead would store what the database, which says what is due, does not hand out yet: the wake-up would come to nothing.
+_INSERT_AMONG_HOSTS = _INSERT.replace(
+    ", ".join(["%s"] * len(_COLUMNS)),
+    ", ".join("LEAST(%s, STATEMENT_TIMESTAMP())" if column == "not_before" else "%s" for column in _COLUMNS),
+)
 _PAYMENT, _NEWS = str(int(Lane.PAYMENT)), str(int(Lane.NEWS))
 _encode = json.JSONEncoder().encode
-_prepared = PreparedInsert(_INSERT, len(_COLUMNS))
+_prepared = PreparedInsert(_INSERT_AMONG_HOSTS, len(_COLUMNS))
 
 
 def read_envelope(raw: Any) -> EventEnvelope:
@@ -65,7 +70,7 @@ def store(envelope: EventEnvelope, *, body_sha256: str, found_by: str = "webhook
     if _prepared.fits(connection) and (is_new := _prepared.insert(connection, row)) is not None:
         return is_new
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, row)
+        cursor.execute(_INSERT_AMONG_HOSTS if connection.vendor == "postgresql" else _INSERT, row)
         return bool(cursor.rowcount == 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from billing_ai.kernel import clock, ids
-from billing_ai.work.models import Leased
+from billing_ai.work.models import Leased, due_index
 
 
 class Event(Leased):
@@ -32,7 +32,7 @@ class Event(Leased):
 
     class Meta:
         indexes = [
-            models.Index(fields=["lane", "not_before"], name="event_due", condition=models.Q(status__in=["waiting", "leased"])),
+            due_index("event_due"),
             models.Index(fields=["chargebee_customer_id", "lane", "not_before"], name="event_fair", condition=models.Q(status="waiting")),
             models.Index(fields=["status", "-id"], name="event_by_status"),
             models.Index(fields=["chargebee_customer_id", "-id"], name="event_by_customer"),

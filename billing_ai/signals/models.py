@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from django.db import models
 
 from billing_ai.kernel import clock, ids
-from billing_ai.work.models import Leased
+from billing_ai.work.models import Leased, due_index
 
 WAIT_FOR_CUSTOMER = timedelta(hours=72)
 SYSTEMS = ("chargebee", "salesforce", "hubspot", "other")
@@ -47,7 +47,7 @@ class Incoming(Leased):
 def _common(name: str, moment: str) -> list[models.Index]:
     return [
         models.Index(fields=["chargebee_customer_id", f"-{moment}"], name=f"{name}_by_customer"),
-        models.Index(fields=["lane", "not_before"], name=f"{name}_due", condition=models.Q(status__in=["waiting", "leased"])),
+        due_index(f"{name}_due"),
     ]
 
 

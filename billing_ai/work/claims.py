@@ -69,7 +69,7 @@ def end_due(model: type[Row], limit: int, of: Callable[[models.QuerySet[Row]], m
 
     Rows that another worker holds are passed over. Returns how many were ended.
     """
-    due = of(_due(model).filter(status=Leased.WAITING))
+    due = of(model._default_manager.filter(_waiting()))
     if connection.vendor != "postgresql":
         ended = model._default_manager.filter(pk__in=due.order_by(*_FIRST).values("pk")[:limit])
         return ended.update(status=status, reason=reason, finished_at=clock.now())
@@ -88,11 +88,13 @@ _FIRST = ("lane", "not_before", "pk")
 
 
 def _due(model: type[Row]) -> models.QuerySet[Row]:
-    now = _now()
-    return model._default_manager.filter(
-        models.Q(status=Leased.WAITING, not_before__lte=now) | models.Q(status=Leased.LEASED, lease_until__lt=now),
-        attempt__lt=models.F("max_attempts"),
-    )
+    overrun = models.Q(status=Leased.LEASED, lease_until__lt=_now(), attempt__lt=models.F("max_attempts"))
+    return model._default_manager.filter(_waiting() | overrun)
+
+
+def _waiting() -> models.Q:
+    """Rows whose time has come and that nobody has claimed."""
+    return models.Q(status=Leased.WAITING, not_before__lte=_now(), attempt__lt=models.F("max_attempts"))
 
 
 def _now() -> Any:

@@ -45,19 +45,22 @@ def pss_mb(pids: Sequence[int]) -> float:
 
 
 class Meter:
-    """CPU of process trees and of the PostgreSQL servers of one database, from `start` to `stop`."""
+    """CPU of process trees and of the PostgreSQL servers of one database, from `start` to `stop`.
 
-    def __init__(self, database: str, roots: Sequence[int]) -> None:
+    `apart` are servers that only look whether the work is done: what they take belongs to the measuring.
+    """
+
+    def __init__(self, database: str, roots: Sequence[int], apart: Sequence[int] = ()) -> None:
         import psycopg
 
         self.control = psycopg.connect(database, autocommit=True)
-        self.roots = roots
+        self.roots, self.apart = roots, frozenset(apart)
 
     def _servers(self) -> dict[int, float]:
         rows = self.control.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         ).fetchall()
-        return {pid: cpu_seconds(pid) for (pid,) in rows}
+        return {pid: cpu_seconds(pid) for (pid,) in rows if pid not in self.apart}
 
     def start(self) -> None:
         """Remember where everything stands."""

@@ -64,10 +64,14 @@ class Bench:
 
     def __init__(self, url: str, pid: int, edge: Any, redis_url: str) -> None:
         import redis
+        from django.db import connection
 
         from billing_ai.celery import app
 
-        self.app, self.edge, self.meter = app, edge, Meter(url, [pid])
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            own = cursor.fetchone()[0]
+        self.app, self.edge, self.meter = app, edge, Meter(url, [pid], apart=[own])
         self.redis = redis.Redis.from_url(redis_url)
         self.customers = 1
 

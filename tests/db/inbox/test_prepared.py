@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from django.forms.models import model_to_dict
 
 from billing_ai.inbox import intake, prepared
 from billing_ai.inbox.models import Event
+from billing_ai.work import claims
 from tests.db.inbox.conftest import event
 
 pytestmark = [
@@ -21,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "_prepared", prepared.PreparedInsert(intake._INSERT, len(intake._COLUMNS)))
+    monkeypatch.setattr(intake, "_prepared", prepared.PreparedInsert(intake._INSERT_AMONG_HOSTS, len(intake._COLUMNS)))
 
 
 def stored(body: dict[str, Any]) -> bool:
@@ -55,6 +56,15 @@ def test_the_row_is_the_same_as_through_a_cursor(body: dict[str, Any], monkeypat
         rows.append(model_to_dict(Event.objects.get(), exclude=["id"]))
     assert rows[0] == rows[1]
     assert any(name.startswith("inbox_") for name in prepared_statements())
+
+
+@pytest.mark.parametrize("is_worth_it", [True, False])
+def test_what_a_host_whose_clock_is_ahead_has_stored_is_handed_out_at_once(is_worth_it: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake._prepared, "is_of_use", is_worth_it)
+    with monkeypatch.context() as patch:
+        patch.setattr("billing_ai.kernel.clock.now", lambda: datetime.now(UTC) + timedelta(minutes=5))
+        assert stored(event())
+    assert [row.chargebee_event_id for row in claims.claim(Event, 10, timedelta(minutes=3))] == ["ev_1"]
 
 
 def test_a_server_that_does_not_know_the_statement_loses_no_event(monkeypatch: pytest.MonkeyPatch) -> None:

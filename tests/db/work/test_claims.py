@@ -204,6 +204,20 @@ def test_a_claim_is_one_statement_where_rows_can_be_skipped() -> None:
     assert set(Event.objects.values_list("status", "attempt")) == {("leased", 1)}
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite, without figures about its rows, prefers another index and sorts")
+def test_a_batch_of_what_is_due_is_picked_in_order_without_sorting_the_rest() -> None:
+    same = clock.now() - timedelta(hours=1)  # after a storm, or an outage, many rows have one moment
+    for number in range(300):
+        event(number, not_before=same)
+    due = claims._due(Event).order_by("lane", "not_before", "pk")[:20]
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # three hundred rows are few enough to read them all
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+    plan = due.explain()
+    assert "event_due" in plan
+    assert "sort" not in plan.lower()
+
+
 # -- ending what needs no work ---------------------------------------------------------------------------------------------------------------
 
 
