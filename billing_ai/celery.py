@@ -96,10 +96,14 @@ def _let_go_of_old(task: Any = None, **_: Any) -> None:
 @worker_init.connect
 def _load_before_the_fork(**_: Any) -> None:
     """What is large and read-only is loaded once, in the parent: the children share its memory, and the first draft need not wait for it."""
+    import holidays  # noqa: F401 - three hundred modules of countries
+
     from agents.platform.llm import gateway
-    from approvals.drafts import language_rules
+    from approvals.drafts import language_rules, words
 
     language_rules.warm_up()
+    for language in words.supported_languages():
+        words.lexicon(language)
     gateway.preload()
 
 

@@ -17,6 +17,9 @@ from approvals.drafts.words import Lexicon
 
 _NUMBER = re.compile(rf"(?<!\d)(?<!\d[.,]){NUMBER}")
 _IN_REFERENCE = re.compile(r"[^\W\d_][-/_#]$")
+_ROLE_REACH = 40
+"""So many characters from an amount, words may still say what it is."""
+_PARTS = re.compile(r"[;,–—、，]")
 _SENTENCE_END = re.compile(r"[.!?。！？\n](?:\s|$)")
 
 
@@ -101,27 +104,48 @@ def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount,
     if len(case.amounts) < 2 or not case.lexicons:
         return findings
     words = case.lexicons[0]
+    negations = words.any_of("negations")
     for index, (amount, value) in enumerate(judged):
         if value is None:
             continue
         left = judged[index - 1][0].end if index else 0
         right = judged[index + 1][0].start if index + 1 < len(judged) else len(reading.folded)
-        before = reading.folded[max(left, amount.start - 40) : amount.start]
-        after = reading.folded[amount.end : min(right, amount.end + 40)]
-        before = _SENTENCE_END.split(before)[-1]
-        after = _SENTENCE_END.split(after)[0]
+        before, after = reading.folded[left : amount.start], reading.folded[amount.end : right]
         for role, list_name in (("due", "role_due"), ("paid", "role_paid")):
-            pattern = words.any_of(list_name)
-            pattern_before = words.any_of(f"{list_name}_before") or None
-            said = (pattern is not None and pattern.search(after) is not None) or (
-                pattern_before is not None and pattern_before.search(before) is not None
+            behind, ahead = words.any_of(list_name), words.any_of(f"{list_name}_before")
+            said = (
+                _says(behind, after, is_next_near=index + 1 < len(judged))
+                or _says(ahead, before, is_next_near=index > 0, is_behind=False)
+                or (index > 0 and behind is not None and any(not before[word.end() :].strip() for word in behind.finditer(before)))
             )
+            if role == "paid" and said and negations is not None and negations.search(_SENTENCE_END.split(reading.folded[: amount.start])[-1]):
+                continue  # "we cannot see that … is paid"
             roles = case.amounts[value]
             if said and role not in roles and not roles & {"instalment", "discounted", "other", "open"}:
                 right_value = case.facts.invoice.amount_due if role == "due" else case.facts.invoice.amount_paid
                 if right_value is not None:
                     findings.append(finding("wrong_amount", reading, amount.start, amount.end, money_text(right_value, case.locale)))
     return findings
+
+
+def _says(pattern: re.Pattern[str] | None, gap: str, *, is_next_near: bool, is_behind: bool = True) -> bool:
+    """Whether words for a role stand in the gap behind an amount (or before it), and no nearer to the amount at the gap's other end.
+
+    "Of 76,99 we have received 25,00; 51,99 remain": what stands between two amounts is about the nearer one, and a comma or semicolon parts them.
+    """
+    if pattern is None:
+        return False
+    for found in pattern.finditer(gap):
+        own, other = (gap[: found.start()], gap[found.end() :]) if is_behind else (gap[found.end() :], gap[: found.start()])
+        if len(own) > _ROLE_REACH or _SENTENCE_END.search(own):
+            continue
+        if not is_next_near or _SENTENCE_END.search(other) or _apart(own) <= _apart(other):
+            return True
+    return False
+
+
+def _apart(text: str) -> int:
+    return len(text) + _ROLE_REACH * len(_PARTS.findall(text))
 
 
 def check_bare_numbers(reading: Reading, case: Case) -> list[Finding]:

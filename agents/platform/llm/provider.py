@@ -11,6 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,11 +88,13 @@ def loaded() -> Any:
 
 def preload() -> None:
     """For a worker's parent process before it forks: litellm once for all children, and out of the garbage collector's way, so that the pages
-    stay shared. Makes no call: a thread started now would not be there in the children."""
+    stay shared. Nothing is answered: a thread started now would not be there in the children."""
     litellm = loaded()
-    litellm.completion  # noqa: B018 - the attribute is lazy; touching it loads the code behind it
     litellm.get_llm_provider(settings.LLM_MODEL)
     built_in.languages()
+    # Much of the library (its tables of tokens among it, 40 MB) is loaded by its first call. One that is refused starts no thread.
+    with suppress(litellm.BadRequestError):
+        litellm.completion(model=f"{offline.PROVIDER}/rehearsal", messages=[{"role": "user", "content": "no case"}], max_retries=0, num_retries=0)
     gc.collect()
     gc.freeze()
 

@@ -36,3 +36,15 @@ def test_preload_starts_no_thread_that_a_fork_would_lose():
         "assert threading.active_count() == 1\nassert gc.get_freeze_count() > 100_000"
     )
     assert "litellm" in loaded_after(statement)
+
+
+def test_after_preload_a_first_call_loads_no_more_of_the_library_into_each_child():
+    statement = (
+        "import billing_ai.wsgi, json, sys\nfrom agents.platform.llm import gateway, offline, provider\ngateway.preload()\n"
+        "before = set(sys.modules)\noffline.compose = lambda case: case\n"
+        "case = dict.fromkeys(('language', 'channel', 'tone', 'stage', 'reason_category', 'allowed_slots'), '')\n"
+        "reply = provider.complete('offline/collector', [{'role': 'user', 'content': '```json\\n' + json.dumps(case) + '\\n```'}], timeout=5)\n"
+        "assert json.loads(reply.text) == case\n"
+        "assert [name for name in set(sys.modules) - before if name.startswith(('litellm', 'tiktoken'))] == []"
+    )
+    assert "tiktoken" in loaded_after(statement)
