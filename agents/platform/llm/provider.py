@@ -94,7 +94,9 @@ def preload() -> None:
     built_in.languages()
     # Much of the library (its tables of tokens among it, 40 MB) is loaded by its first call. One that is refused starts no thread.
     with suppress(litellm.BadRequestError):
-        litellm.completion(model=f"{offline.PROVIDER}/rehearsal", messages=[{"role": "user", "content": "no case"}], max_retries=0, num_retries=0)
+        litellm.completion(
+            model=f"{offline.PROVIDER}/rehearsal", messages=[{"role": "user", "content": "no case"}], max_retries=0, num_retries=0
+        )
     gc.collect()
     gc.freeze()
 
