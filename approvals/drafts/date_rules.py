@@ -128,6 +128,29 @@ def _count(word: str, words: Lexicon) -> int | None:
     return int(word) if word.isdigit() else words.numbers.get(word)
 
 
+_CLOCK = re.compile(r"(?<![\d:.,-])(?:[01]?\d|2[0-3])(?::|h|時|点)[0-5]\d(?![\d:])")
+
+
+def check_clock(reading: Reading, case: Case) -> list[Finding]:
+    """false_urgency over an hour of the day: no fact has one. Two beside each other are when somebody can be reached."""
+    found = list(_CLOCK.finditer(reading.open))
+    near = {
+        index
+        for index, (one, other) in enumerate(zip(found, found[1:], strict=False))
+        if other.start() - one.end() <= _BETWEEN_HOURS and "\n" not in reading.open[one.end() : other.start()]
+    }
+    return [
+        finding("false_urgency", reading, one.start(), one.end(), "no deadline that is not in the facts")
+        for index, one in enumerate(found)
+        if index not in near and index - 1 not in near
+    ]
+
+
+_BETWEEN_HOURS = 8
+_LONG_MINUTES = 10
+"""Paying takes two minutes; whoever writes of twenty means a deadline."""
+
+
 def check_durations(reading: Reading, case: Case) -> list[Finding]:
     """ "N days past due" must be today minus the due date; a term ahead is a deadline and needs its ground in the facts."""
     findings: list[Finding] = []
@@ -138,7 +161,7 @@ def check_durations(reading: Reading, case: Case) -> list[Finding]:
     for words in case.lexicons:
         numbers = _number_words(words)
         for unit, unit_pattern in words.units.items():
-            if unit_pattern is None or unit == "minute" or unit_pattern.search(reading.open_folded) is None:
+            if unit_pattern is None or unit_pattern.search(reading.open_folded) is None:
                 continue
             edge = r"(?<![\w.,-])" if words.is_spaced else r"(?<![\d.,])"
             pattern = _duration_pattern(edge, numbers, unit_pattern.pattern, words.is_spaced)
@@ -148,6 +171,12 @@ def check_durations(reading: Reading, case: Case) -> list[Finding]:
                     continue
                 if _WE_ANSWER.search(_sentence(reading.open_folded, found.start())):
                     reading.blank(found.start(), found.end())
+                    continue
+                if unit == "minute":
+                    if number >= _LONG_MINUTES:
+                        findings.append(
+                            finding("false_urgency", reading, found.start(), found.end(), "no deadline that is not in the facts")
+                        )
                     continue
                 is_deadline = _is_deadline(reading.open_folded, found, words)
                 size = _DAYS_IN[unit]

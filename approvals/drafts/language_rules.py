@@ -103,6 +103,9 @@ def check_language(reading: Reading, case: Case) -> list[Finding]:
         best = max(values, key=lambda code: values[code])
         near = _CLOSE.get(case.language, frozenset())
         letters = "".join(_LETTER_RUN.findall(checked))
+        mine, theirs = _small_words(checked, case.language)
+        if mine >= 3 and mine >= theirs and best not in near:
+            return findings
         if (
             best != case.language
             and len(letters) >= _SHORT

@@ -118,13 +118,10 @@ def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount,
                 or _says(ahead, before, is_next_near=index > 0, is_behind=False)
                 or (index > 0 and behind is not None and any(not before[word.end() :].strip() for word in behind.finditer(before)))
             )
-            if (
-                role == "paid"
-                and said
-                and negations is not None
-                and negations.search(_SENTENCE_END.split(reading.folded[: amount.start])[-1])
-            ):
-                continue  # "we cannot see that … is paid"
+            if role == "paid" and said and negations is not None:
+                sentence = _SENTENCE_END.split(reading.folded[: amount.start])[-1] + _SENTENCE_END.split(after)[0]
+                if negations.search(sentence):
+                    continue  # "we cannot see that … is paid", "… is not paid yet"
             roles = case.amounts[value]
             if said and role not in roles and not roles & {"instalment", "discounted", "other", "open"}:
                 right_value = case.facts.invoice.amount_due if role == "due" else case.facts.invoice.amount_paid

@@ -12,6 +12,8 @@ from approvals.drafts.folding import FILL, LETTERS, Reading, fold_pattern
 _INFLECTING = frozenset(
     {"cs", "sk", "pl", "uk", "ru", "bg", "hr", "sr", "sl", "lt", "lv", "et", "fi", "hu", "tr", "el", "ro", "is", "ka", "hy", "ga", "la"}
 )
+# Languages that write "billing team" as one word.
+_COMPOUNDING = frozenset({"de", "nl", "sv", "nb", "da", "fi", "is"})
 _LEGAL = (
     r"GmbH|AG|KG|UG|Ltd|Limited|Inc|LLC|LLP|PLC|Corp|Corporation|SARL|SAS|S\.A\.|SA|S\.r\.l\.|Srl|SRL|S\.p\.A\.|SpA|S\.L\.|SL|B\.V\.|BV|N\.V\.|NV|Oy|Oyj|AB|A/S|ApS|AS|Ltda|LTDA|s\.r\.o\."
     r"|a\.s\.|Sp\. z o\.o\.|A\.Ş\.|Kft|Zrt|Pty|Pte|OÜ|SIA|UAB|d\.o\.o\."
@@ -48,6 +50,8 @@ def _unknown_words(text: str, case: Case, generic: frozenset[str]) -> list[str]:
         stem = re.split(r"['’]", word)[0]
         if word in allowed or stem in allowed or len(word) == 1:
             continue
+        if case.language in _COMPOUNDING and word.endswith(("team", "teamet")):
+            continue
         if any(_is_form_of(word, name, case.language in _INFLECTING) for name in known):
             continue
         unknown.append(found.group(0))
@@ -60,7 +64,7 @@ def _vocabulary(case: Case, *lists: str) -> frozenset[str]:
 
 def check_greeting(reading: Reading, case: Case) -> list[Finding]:
     """wrong_name where somebody else is greeted, or a form of address was guessed."""
-    first = re.search(r"\S.*", reading.open)
+    first = re.search(r"[^\s¿¡].*", reading.open)
     if first is None:
         return []
     line_start = first.start()
@@ -101,11 +105,18 @@ def check_greeting(reading: Reading, case: Case) -> list[Finding]:
             candidate = following[: second.start()] if second is not None else following
             if second is not None and second.group(0) == "." and re.search(r"\w\s+\w+\s+\w+\s+\w", candidate):
                 return []
+        closing = words.any_of("closings")
+        if closing is not None and (wished := closing.match(fold_pattern(line.lstrip()))) is not None and wished.end() > hit.end():
+            # "Liebe Grüße aus Wien, Anneliese!": who is meant stands behind the comma, if anybody is.
+            comma = line.find(",")
+            if comma < 0:
+                return []
+            start, candidate = line_start + comma + 1, line[comma + 1 :].rstrip(" !.,")
         is_line_greeting = len(line) <= 60
         if not is_line_greeting and len(candidate.split()) > 4:
             return []
         honorifics = words.any_of("honorifics")
-        generic = words.words_in("recipients", "team", "greetings")
+        generic = words.words_in("recipients", "team", "greetings", "closings")  # "Liebe Grüße aus dem Abrechnungsteam, Jonas!"
         honorific = honorifics.search(fold_pattern(candidate)) if honorifics is not None else None
         recipients = words.any_of("recipients")
         if honorific is not None and (recipients is None or recipients.search(fold_pattern(candidate)) is None):
@@ -140,7 +151,7 @@ def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]
             return [finding("wrong_name", reading, tail.start(1), tail.end(1), expected)]
         return []
     closing_at = None
-    for index in range(len(lines) - 1, max(-1, len(lines) - 9), -1):
+    for index in range(len(lines) - 1, max(0 if len(lines) > 3 else -1, len(lines) - 9), -1):  # the first line of a mail greets
         start, text = lines[index]
         folded = fold_pattern(text)
         for words in case.lexicons:
@@ -153,7 +164,10 @@ def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]
     findings: list[Finding] = []
     if closing_at is not None:
         index, offset = closing_at
-        signed = [(lines[index][0] + offset, lines[index][1][offset:]), *lines[index + 1 :]]
+        rest = lines[index][1][offset:]
+        signed = [(lines[index][0] + offset, rest), *lines[index + 1 :]]
+        if _goes_on(rest):
+            signed[0] = (lines[index][0] + offset, " ".join(_latin_names(rest, case.language)))
         for start, text in signed[:4]:
             if (
                 len(text) > 70
@@ -162,6 +176,8 @@ def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]
             ):
                 break
             unknown = [word for word in _unknown_words(text, case, team) if word[:1].isupper() or not word[:1].islower()]
+            if text.count(FILL) >= len(_ANY_LETTERS.findall(text)) and all(word.upper() == word.lower() for word in unknown):
+                continue  # both of our names, and what joins them in a script without capitals
             if unknown:
                 findings.append(finding("wrong_name", reading, start, start + len(text), expected))
         return findings
@@ -172,6 +188,22 @@ def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]
         if unknown and all(word[:1].isupper() for word in unknown):
             findings.append(finding("wrong_name", reading, start, start + len(text), expected))
     return findings
+
+
+def _goes_on(rest: str) -> bool:
+    """Whether the line goes on as a sentence behind its formula: "Thanks for using …", "Danke und schönen Tag,", or in a script without capitals."""
+    first = re.match(r"\s*([^\W\d_])", rest)
+    if first is None:
+        return False
+    letter = first.group(1)
+    if letter.upper() == letter.lower():
+        return True
+    return letter.islower() and re.search(r"[,.!?。！]\s*$", rest) is not None
+
+
+def _latin_names(rest: str, language: str) -> list[str]:
+    """The words in such a sentence that can only be names. German writes every noun with a capital."""
+    return [] if language == "de" else [word for word in _ANY_LETTERS.findall(rest) if "A" <= word[:1] <= "Z"]
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

@@ -21,6 +21,7 @@ _EXPECTED = {
     "state_claim": "nothing about payment or state that is not in the facts",
     "prompt_leak": "nothing about prompts, models or drafting",
 }
+_ASKED = frozenset("?？؟")
 _REPORTED_AS = {"consequence": "false_urgency", "needless": "state_claim"}
 _PERCENT = re.compile(rf"(?:{NOT_AFTER_WORD}[-−–]?(?P<before>{NUMBER})\s?[%％٪])|(?:[%％٪]\s?(?P<after>\d{{1,3}}(?:[.,]\d+)?))")
 _LEAK = re.compile(
@@ -72,11 +73,18 @@ def _is_grounded(found: re.Match[str], case: Case, words: Lexicon) -> bool:
 
 def _is_no_claim(text: str, found: re.Match[str], case: Case, words: Lexicon) -> bool:
     """Whether words about payment are a condition, a denial, or about the part payment in the facts."""
-    paid = words.any_of("paid_words")
-    # "Has not been paid" denies; "you owe nothing", without a word for paid, claims because of its denial.
-    if paid is not None and paid.search(found.group(0)) is not None and _is_denied(text, found, words):
+    paid, negations = words.any_of("paid_words"), words.any_of("negations")
+    if negations is not None and any(
+        not text[no.end() : found.start()].strip() for no in negations.finditer(text, max(0, found.start() - 12), found.start())
+    ):
         return True
-    return _is_conditional(text, found, words) or _is_part_payment(text, found, case)
+    # "Has not been paid" denies; "you owe nothing", without a word for paid, claims because of its denial.
+    if paid is not None and paid.search(found.group(0)) is not None:
+        # "We cannot see that invoice … of … is paid": as far as the clause goes back.
+        clause = re.split(r"[.!?;:,\n。！？，、—–]", text[: found.start()])[-1]
+        if _is_denied(text, found, words) or (negations is not None and negations.search(clause) is not None):
+            return True
+    return _is_conditional(text, found, words) or _is_part_payment(text, found, case, words)
 
 
 def _is_denied(text: str, found: re.Match[str], words: Lexicon) -> bool:
@@ -88,14 +96,16 @@ def _is_denied(text: str, found: re.Match[str], words: Lexicon) -> bool:
     return negations is not None and negations.search(before + text[found.start() : found.end()] + after) is not None
 
 
-def _is_part_payment(text: str, found: re.Match[str], case: Case) -> bool:
-    """Whether "paid" or "received" is about the part payment in the facts: an amount, already judged, stands in the sentence."""
+def _is_part_payment(text: str, found: re.Match[str], case: Case, words: Lexicon) -> bool:
+    """Whether "paid" or "received" is about the part payment in the facts: an amount, already judged, stands in the sentence, or no word for the whole."""
     paid = case.facts.invoice.amount_paid
     if paid is None or not paid.minor:
         return False
     start = max(text.rfind(mark, 0, found.start()) for mark in (". ", "!", "?", "\n", "。")) + 1
     ends = [index for mark in (". ", "!", "?", "\n", "。") if (index := text.find(mark, found.end())) >= 0]
-    return FILL in text[start : min(ends, default=len(text))]
+    sentence = text[start : min(ends, default=len(text))]
+    whole = words.any_of("whole_words")
+    return FILL in sentence or (whole is not None and whole.search(sentence) is None)
 
 
 def _sentence(text: str, found: re.Match[str]) -> str:
@@ -108,13 +118,14 @@ def _sentence(text: str, found: re.Match[str]) -> str:
 def _is_conditional(text: str, found: re.Match[str], words: Lexicon) -> bool:
     """Whether the claim is asked, or under an if: before it, and where the language puts its if behind, anywhere in the sentence."""
     conditionals = words.any_of("conditionals")
-    start = max(text.rfind(mark, 0, found.start()) for mark in (".", "!", "?", "\n", "。", "！", "？", "¿")) + 1
-    ends = [index for mark in (".", "!", "?", "\n", "。", "？") if (index := text.find(mark, found.end())) >= 0]
+    start = max(text.rfind(mark, 0, found.start()) for mark in (".", "!", "?", "\n", "。", "！", "？", "؟", "¿")) + 1
+    ends = [index for mark in (".", "!", "?", "\n", "。", "？", "؟") if (index := text.find(mark, found.end())) >= 0]
     end = min(ends, default=len(text))
-    if text[end : end + 1] in ("?", "？"):
+    # Asked; or the answer to a question: "Already paid? Then there is nothing for you to do."
+    if text[end : end + 1] in _ASKED or (start and text[start - 1] in _ASKED):
         return True
-    # "Nothing for you to do if you have paid": an if that follows before any comma belongs to the claim.
-    after = re.split(r"[.!?;,\n]", text[found.end() : found.end() + 24])[0]
+    # "Nothing for you to do if you have paid": an if that follows before another comma than its own belongs to the claim.
+    after = re.split(r"[.!?;,\n]", text[found.end() : found.end() + 24].lstrip(" ,"))[0]
     if words.is_spaced and conditionals is not None and conditionals.search(after) is not None:
         return True
     return conditionals is not None and conditionals.search(text[start : found.end() if words.is_spaced else end]) is not None

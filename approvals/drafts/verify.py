@@ -12,7 +12,7 @@ from functools import lru_cache
 from approvals.drafts import slots
 from approvals.drafts.calendars import calendar
 from approvals.drafts.case import Case, finding
-from approvals.drafts.date_rules import check_dates, check_durations
+from approvals.drafts.date_rules import check_clock, check_dates, check_durations
 from approvals.drafts.facts import DraftFacts
 from approvals.drafts.findings import DraftPolicy, DraftText, Finding, is_sendable
 from approvals.drafts.folding import UNSPACED, Reading
@@ -67,6 +67,7 @@ def _check_part(reading: Reading, case: Case, channel: str) -> list[Finding]:
     findings += check_money(reading, case)
     findings += check_amounts_in_words(reading, case)
     findings += check_durations(reading, case)
+    findings += check_clock(reading, case)
     findings += check_phones(reading, case)
     findings += check_references(reading, case)
     findings += check_bare_numbers(reading, case)

@@ -17,12 +17,12 @@ from typing import Any
 from approvals.drafts.folding import FILL, LETTERS, fold_pattern
 
 _FOLDER = Path(__file__).with_name("words")
-_LITERAL = re.compile(r"[^\s()|*?\[\]\\.+^$]+")
 # A gap of a few words; a known name that was taken out counts as a word. It never runs over the end of a sentence.
 _GAP = rf"(?:[^\w{FILL}'%.!?。！？\n]+[\w{FILL}'%]+){{0,4}}?[^\w{FILL}'%.!?。！？\n]+"
 _AT_END = r"\s*$"
 _SENTENCE_END = re.compile(r"[.!?;。！？\n](?=\s|$)|[。！？\n]")
 _ALL = re.compile(r".+", re.DOTALL)
+_BEGINNING, _EVERYTHING = 4, "*"
 _SOME = r"[^.!?;。！？।\n]{"
 _CJK_GAP = r"[^.!?。！？\n]{0,12}?"
 
@@ -99,17 +99,29 @@ class Lexicon:
     units: dict[str, re.Pattern[str] | None] = field(default_factory=dict)
     compiled: dict[str, re.Pattern[str] | None] = field(default_factory=dict)
     vocabulary: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
+    numbered: list[tuple[str, Phrase]] = field(default_factory=list)
+    beginnings: dict[str, list[int]] = field(default_factory=dict)
+    lengths: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Number the phrases, and put them under the beginnings of their literals; one without any is under the empty text, which is everywhere."""
+        self.numbered.extend((group, phrase) for group, phrases in (*self.phrases.items(), *self.kinds.items()) for phrase in phrases)
+        for number, (_, phrase) in enumerate(self.numbered):
+            for beginning in {literal[:_BEGINNING] for literal in phrase.literals} or {""}:
+                self.beginnings.setdefault(beginning, []).append(number)
+        self.lengths.update(map(len, self.beginnings))
 
     def scan(self, folded: str) -> dict[str, list[re.Match[str]]]:
         """Every place in folded text where an entry matches, by rule. One pass over literals, which is what makes it fast."""
-        found = {rule: matches for rule, phrases in self.phrases.items() if (matches := _matches(phrases, folded))}
-        soon = _matches(self.kinds.get("soon", ()), folded)
+        possible = self._possible(folded)
+        found = {rule: matches for rule in self.phrases if rule in possible and (matches := _matches(possible[rule], folded))}
+        soon = _matches(possible.get("soon", ()), folded)
         dated = {match.end() for match in soon if _is_dated(match)}
         kinds = {"soon": [match for match in soon if match.end() not in dated]}
 
         def places(kind: str) -> list[re.Match[str]]:
             if kind not in kinds:
-                kinds[kind] = _matches(self.kinds.get(kind, ()), folded)
+                kinds[kind] = _matches(possible.get(kind, ()), folded)
             return kinds[kind]
 
         for rule, one, other, reach in CONSTRUCTIONS:
@@ -121,11 +133,29 @@ class Lexicon:
             found["false_urgency"] = [match for match in found["false_urgency"] if match.end() not in dated]
         return found
 
+    def _possible(self, folded: str) -> dict[str, list[Phrase]]:
+        """Of each rule and kind the phrases that may stand in the text, told by the beginnings of their literals: a few in a hundred, found without
+        asking the others one by one, so that longer lists cost next to nothing."""
+        beginnings = {folded[at : at + length] for length in self.lengths for at in range(len(folded) - length + 1)}
+        numbers = sorted({number for key in self.beginnings.keys() & beginnings for number in self.beginnings[key]})
+        possible: dict[str, list[Phrase]] = {}
+        for number in numbers:
+            group, phrase = self.numbered[number]
+            possible.setdefault(group, []).append(phrase)
+        return possible
+
     def any_of(self, name: str) -> re.Pattern[str] | None:
         """One pattern for a plain list, or None when the language has none."""
         if name not in self.compiled:
             self.compiled[name] = _alternatives(self.lists.get(name, ()), self.is_spaced)
         return self.compiled[name]
+
+    def all_words(self) -> frozenset[str]:
+        """Every word that any list, kind or phrase of this language has: the vocabulary of messages about payments."""
+        if (_EVERYTHING,) not in self.vocabulary:
+            entries = [entry for entries in self.lists.values() for entry in entries] + [phrase.source for _, phrase in self.numbered]
+            self.vocabulary[_EVERYTHING,] = frozenset(word for entry in entries for word in re.findall(LETTERS, fold_pattern(entry)))
+        return self.vocabulary[_EVERYTHING,]
 
     def words_in(self, *names: str) -> frozenset[str]:
         """The single words of plain lists, folded."""
@@ -184,23 +214,34 @@ def _bounded(body: str, is_spaced: bool) -> str:
     return rf"(?<!\w)(?:{body})(?!\w)" if is_spaced else f"(?:{body})"
 
 
-def _literals(entry: str) -> tuple[str, ...]:
-    """Stretches one of which must occur literally: the longest one outside choices, else the choice whose shortest member is longest."""
-    folded = re.sub(r"\.\{[\d,]*\}", " ", fold_pattern(entry).replace("...", " "))
-    choices = [choice.split("|") for choice, end in re.findall(r"\(([^()]*)\)(\?|(?<= \))\*)?", folded) if not end]
-    while (shorter := re.sub(r"\([^()]*\)[?*]?", " ", folded)) != folded:
-        folded = shorter
-    outside = max(_stretches(folded), key=len, default="")
-    if len(outside) >= 4 or (outside and not choices):
-        return (outside,)
-    candidates = [members for choice in choices if all(members := tuple(max(_stretches(member), key=len, default="") for member in choice))]
-    best = max(candidates, key=lambda members: (min(map(len, members)) >= 3, -len(members)), default=())
-    return tuple(dict.fromkeys(best)) if best else ((outside,) if outside else ())
+def _literals(pattern: str) -> tuple[str, ...]:
+    """Stretches one of which occurs wherever the pattern matches, the longest that can be told; nothing when there is none."""
+    return _required(re._parser.parse(pattern))  # type: ignore[attr-defined]  # what `re` itself makes of it: nothing else reads all of its forms right
 
 
-def _stretches(text: str) -> list[str]:
-    plain = re.sub(r"\[[^\]]*\]|\\.[+*?]?|.\?", " ", text)
-    return [piece for stretch in _LITERAL.findall(plain) for piece in re.split(r"['’\-]", stretch) if piece]
+def _required(tree: Iterable[tuple[Any, Any]]) -> tuple[str, ...]:
+    """The best set of required stretches in a sequence: the one whose shortest member is longest, the smaller of equal ones."""
+    found: list[tuple[str, ...]] = []
+    run = ""
+    for kind, what in tree:
+        name = str(kind)
+        if name == "LITERAL":
+            run += chr(what)
+            continue
+        if name in ("AT", "ASSERT", "ASSERT_NOT"):
+            continue  # of no width: what stands beside it is still one stretch
+        found.append((run,))
+        run = ""
+        if name == "SUBPATTERN":
+            found.append(_required(what[-1]))
+        elif name == "MAX_REPEAT" and what[0] >= 1:
+            found.append(_required(what[-1]))
+        elif name == "BRANCH":
+            branches = [_required(branch) for branch in what[1]]
+            found.append(tuple(dict.fromkeys(one for branch in branches for one in branch)) if all(branches) else ())
+    found.append((run,))
+    found = [one for one in found if one and all(one)]
+    return max(found, key=lambda one: (min(4, *map(len, one)) if len(one) > 1 else min(4, len(one[0])), -len(one)), default=())
 
 
 @lru_cache(maxsize=4096)
@@ -224,7 +265,8 @@ def has_full_lists(language: str) -> bool:
 
 
 def _phrase(entry: str, is_spaced: bool) -> Phrase:
-    return Phrase(entry, _literals(entry), re.compile(_bounded(to_regex(entry, is_spaced), is_spaced)))
+    pattern = to_regex(entry, is_spaced)
+    return Phrase(entry, _literals(pattern), re.compile(_bounded(pattern, is_spaced)))
 
 
 @lru_cache(maxsize=64)
@@ -253,7 +295,9 @@ def lexicon(language: str) -> Lexicon | None:
                 *kinds.get("settled", ()),
                 *kinds.get("sent", ()),
                 *kinds.get("lodged", ()),
-            )
+            ),
+            # What a part payment does not make true.
+            "whole_words": tuple(entry for kind in ("all", "settled", "undone", "ended", "closed") for entry in kinds.get(kind, ())),
         },
         numbers={fold_pattern(word): number for word, number in content.get("numbers", {}).items()},
         units={unit: _alternatives(tuple(words), is_spaced) for unit, words in content.get("units", {}).items()},

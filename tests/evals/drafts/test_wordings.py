@@ -1,4 +1,4 @@
-"""Single sentences, wrong and right, set into a good mail of their language: written without a look at the word lists, in five rounds (W1 to W5).
+"""Single sentences, wrong and right, set into a good mail of their language: written without a look at the word lists, in six rounds (W1 to W6).
 
 They keep what the rounds taught. For a measure of words unseen, write new ones: `docs/adr/0050` has the figures of each round's first run.
 """
