@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from functools import lru_cache
+from itertools import pairwise
 
 from approvals.drafts.calendars import calendar, matching, written_dates
 from approvals.drafts.case import Case, finding
@@ -136,7 +137,7 @@ def check_clock(reading: Reading, case: Case) -> list[Finding]:
     found = list(_CLOCK.finditer(reading.open))
     near = {
         index
-        for index, (one, other) in enumerate(zip(found, found[1:], strict=False))
+        for index, (one, other) in enumerate(pairwise(found))
         if other.start() - one.end() <= _BETWEEN_HOURS and "\n" not in reading.open[one.end() : other.start()]
     }
     return [

@@ -232,16 +232,14 @@ def _required(tree: Iterable[tuple[Any, Any]]) -> tuple[str, ...]:
             continue  # of no width: what stands beside it is still one stretch
         found.append((run,))
         run = ""
-        if name == "SUBPATTERN":
-            found.append(_required(what[-1]))
-        elif name == "MAX_REPEAT" and what[0] >= 1:
+        if name == "SUBPATTERN" or (name == "MAX_REPEAT" and what[0] >= 1):
             found.append(_required(what[-1]))
         elif name == "BRANCH":
             branches = [_required(branch) for branch in what[1]]
             found.append(tuple(dict.fromkeys(one for branch in branches for one in branch)) if all(branches) else ())
     found.append((run,))
     found = [one for one in found if one and all(one)]
-    return max(found, key=lambda one: (min(4, *map(len, one)) if len(one) > 1 else min(4, len(one[0])), -len(one)), default=())
+    return max(found, key=lambda one: (min(_BEGINNING, *map(len, one)), -len(one)), default=())
 
 
 @lru_cache(maxsize=4096)
