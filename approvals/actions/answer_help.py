@@ -1,19 +1,25 @@
-"""What answers a customer's own text message: HELP with who we are and how to stop, STOP with one confirmation. Fixed words, nothing to draft."""
+"""What answers a customer's own text message: HELP with who we are and how to stop, STOP with one confirmation. Fixed words in the customer's language
+(`drafts/fixed_words.json`), nothing to draft."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from django.conf import settings
 
 from approvals.actions.contract import Absent, CannotTell, Done, Look, Request, Settled, StillGoing
 from approvals.contract import Check
+from approvals.drafts.fixed_words import FixedWords, fixed_words
+from approvals.drafts.sms import to_gsm_spacing
 from approvals.models import Execution, Proposal, Revision
 from approvals.policy import consent
 from approvals.policy.contact import contact_checks
 from approvals.policy.contact_rules import CONFIRMATION, REPLY
+from billing_ai.facts.models import Customer
 from billing_ai.integrations import ports, registry
 from billing_ai.integrations.chargebee import reads
 from billing_ai.kernel import clock
@@ -31,7 +37,7 @@ class TextReply:
     label: str
     kind: str
     does: str
-    words: str
+    words: Callable[[FixedWords], str]
     moves_money: bool = False
     channel: str = "sms"
     calls_to_freeze: bool = False
@@ -59,7 +65,9 @@ class TextReply:
 
     def freeze(self, proposal: Proposal, revision: Revision, look: Look, key: str) -> Request:
         """The vendor's own words."""
-        text = self.words.format(vendor=settings.VENDOR_NAME, support=settings.SUPPORT_EMAIL)
+        locale = Customer.objects.filter(pk=proposal.chargebee_customer_id).values_list("locale", flat=True).first() or "en"
+        words = self.words(fixed_words(locale)).format(vendor=settings.VENDOR_NAME, support=settings.SUPPORT_EMAIL)
+        text = to_gsm_spacing(words)
         values = {
             "channel": "sms",
             "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
@@ -94,12 +102,12 @@ HELP = TextReply(
     label="Answer HELP",
     kind=REPLY,
     does="Answers the customer's HELP by text message: who writes, where to ask, how to stop.",
-    words="{vendor}: messages about your invoices. Questions: {support}. Reply STOP to end messages.",
+    words=attrgetter("sms_help"),
 )
 CONFIRM_STOP = TextReply(
     key="confirm_opt_out",
     label="Confirm STOP",
     kind=CONFIRMATION,
     does="Confirms by one text message that there will be no more of them.",
-    words="{vendor}: you will get no more text messages from us. Questions: {support}. Reply START to get them again.",
+    words=attrgetter("sms_stopped"),
 )

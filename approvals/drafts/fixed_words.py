@@ -1,5 +1,7 @@
 """The words of ours around every message, in the customer's language: the way out under it, and the heads of the list of open invoices.
 
+And what answers a customer's own text message, with the words that one may be.
+
 They are no part of a draft, so none can leave them out and no edit can take them away. The sentences are in `fixed_words.json`.
 """
 
@@ -10,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from approvals.drafts.locales import language_of
 
@@ -31,11 +34,28 @@ class FixedWords:
     due: str
     """Before a due date, after `labelled`."""
     amount_due: str
+    sms_help: str
+    """What answers HELP, with `{vendor}` and `{support}`."""
+    sms_stopped: str
+    """What confirms STOP, with the same two."""
+    stop_words: tuple[str, ...]
+    """Further words that, alone in a message, mean STOP; likewise HELP."""
+    help_words: tuple[str, ...]
 
 
 @lru_cache(maxsize=1)
 def _all() -> Mapping[str, FixedWords]:
-    return {language: FixedWords(language, **words) for language, words in json.loads(_FILE.read_text(encoding="utf-8")).items()}
+    content: dict[str, dict[str, Any]] = json.loads(_FILE.read_text(encoding="utf-8"))
+    found: dict[str, FixedWords] = {}
+    for language, words in content.items():
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in words.items()}
+        found[language] = FixedWords(language, **values)
+    return found
+
+
+def in_every_language() -> tuple[FixedWords, ...]:
+    """All of them."""
+    return tuple(_all().values())
 
 
 def fixed_words(locale: str) -> FixedWords:

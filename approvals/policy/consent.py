@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from approvals.contract import Check
+from approvals.drafts.fixed_words import in_every_language
 from approvals.models import Consent, Suppression
 from approvals.policy import rules
 from audit import ledger
@@ -38,13 +40,28 @@ _NOT_IN_A_NUMBER = re.compile(r"[^+\d]")
 
 
 def asks_for(text: str) -> Literal["opt_out", "help", "opt_in", ""]:
-    """What an inbound text message asks for; empty when it is about something else."""
-    word = _NOISE.sub(" ", text).strip().casefold()
-    if word in OPT_OUT_WORDS:
+    """What an inbound text message asks for, in any of our languages; empty when it is about something else."""
+    word = _bare(text)
+    stops, helps = _words()
+    if word in stops:
         return "opt_out"
-    if word in HELP_WORDS:
+    if word in helps:
         return "help"
     return "opt_in" if word in OPT_IN_WORDS else ""
+
+
+def _bare(text: str) -> str:
+    return _NOISE.sub(" ", text).strip().casefold()
+
+
+@lru_cache(maxsize=1)
+def _words() -> tuple[frozenset[str], frozenset[str]]:
+    """Whoever writes in German may answer STOPP: the law's words, and those of each language."""
+    ours = in_every_language()
+    return (
+        OPT_OUT_WORDS | {_bare(word) for one in ours for word in one.stop_words},
+        HELP_WORDS | {_bare(word) for one in ours for word in one.help_words},
+    )
 
 
 def says_stop() -> bool:

@@ -12,10 +12,13 @@ from django.utils.http import urlencode
 
 from agents.dunning import decide
 from approvals import execution
+from approvals.drafts.fixed_words import fixed_words
+from approvals.drafts.sms import to_gsm_spacing
 from approvals.models import Consent, Contact, Execution, Proposal, Suppression
 from approvals.policy import consent, rollout
 from approvals.policy.contact import contact_checks, may_contact
 from audit.models import Entry
+from billing_ai.facts.models import Customer
 from billing_ai.inbox.replies import twilio_signature
 from billing_ai.kernel import clock
 from tests.flows.conftest import World
@@ -79,9 +82,8 @@ def test_stop_opts_out_at_once_and_is_confirmed_once(world: World, texted: dict[
     waiting.refresh_from_db()
     assert (waiting.status, waiting.execution.reason.split(":")[0]) == ("withdrawn", "contact.suppressed.address")
     confirmation, first = phone(world, texted)
-    assert confirmation["body"] == (
-        "Northwind Cloud: you will get no more text messages from us. Questions: billing@northwind.example. Reply START to get them again."
-    )
+    words = fixed_words(texted["locale"]).sms_stopped
+    assert confirmation["body"] == to_gsm_spacing(words.format(vendor="Northwind Cloud", support="billing@northwind.example"))
     assert 0 <= confirmation["at"] - told["at"] <= 300
     assert first["body"] != confirmation["body"]
     assert Contact.objects.get(execution__action="confirm_opt_out", chargebee_customer_id=texted["id"]).kind == "opt_out_confirmation"
@@ -131,12 +133,21 @@ def test_help_is_answered_at_night_and_in_a_dispute_and_uses_up_no_message(world
     world.act()
 
     answer, _ = phone(world, texted)
-    assert (
-        answer["body"] == "Northwind Cloud: messages about your invoices. Questions: billing@northwind.example. Reply STOP to end messages."
-    )
+    words = fixed_words(texted["locale"]).sms_help
+    assert answer["body"] == to_gsm_spacing(words.format(vendor="Northwind Cloud", support="billing@northwind.example"))
     assert Contact.objects.get(execution__action="answer_help", chargebee_customer_id=texted["id"]).kind == "reply"
     asked = contact_checks(texted["id"], "email", "dunning", clock.now())
     assert next(check.data["used"] for check in asked if check.rule == "contact.frequency") == 1
+
+
+def test_a_customer_is_understood_and_answered_in_their_language(world: World, texted: dict[str, Any]) -> None:
+    Customer.objects.filter(pk=texted["id"]).update(locale="de-DE")
+    says(world, texted, "Stopp!")
+    world.act()
+
+    answer, _ = phone(world, texted)
+    assert answer["body"].startswith("Northwind Cloud: Sie erhalten keine SMS mehr von uns.")
+    assert Consent.objects.get(chargebee_customer_id=texted["id"], channel="sms").state == "denied"
 
 
 def test_other_words_opt_nobody_out(world: World, texted: dict[str, Any]) -> None:

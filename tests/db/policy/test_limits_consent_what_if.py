@@ -87,7 +87,8 @@ def test_the_newest_word_counts_at_once_and_an_older_one_changes_nothing() -> No
     [
         ("STOP", "opt_out"), (" stop. ", "opt_out"), ("Unsubscribe!", "opt_out"), ("Opt-Out", "opt_out"), ("opt out", "opt_out"),
         ("quit", "opt_out"), ("END", "opt_out"), ("revoke", "opt_out"), ("Cancel", "opt_out"), ("HELP", "help"), ("start", "opt_in"),
-        ("please stop by tomorrow", ""), ("", ""),
+        ("please stop by tomorrow", ""), ("", ""), ("STOPP", "opt_out"), ("Arrêt", "opt_out"), ("बंद करें", "opt_out"), ("停止", "opt_out"), ("Hilfe!", "help"),
+        ("Bitte nicht stoppen", ""),
     ],
 )  # fmt: skip
 def test_what_a_text_message_asks_for(text: str, asks: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from approvals.drafts import built_in, fixed_words, html
 from approvals.drafts.facts import DraftFacts, Invoice
 from approvals.drafts.render import SlotDraft, render
+from approvals.drafts.sms import size, to_gsm_spacing
 from approvals.policy import consent
 from billing_ai.kernel.money import Money
 from tests.unit.drafts.cases import facts
@@ -204,13 +205,24 @@ def test_every_language_has_all_fixed_words() -> None:
     known = json.loads(fixed_words._FILE.read_text(encoding="utf-8"))
     assert len(known) == 28
     for language, words in known.items():
-        assert all(words.values()), language
+        assert all(value for name, value in words.items() if name not in ("stop_words", "help_words")), language
         shown = fixed_words.fixed_words(language)
         assert (shown.language, shown.due) == (language, words["due"])
         # the word that the customer is told to send is one that we take for an opt-out
         assert re.findall(r"[A-Z]{4}", shown.sms_opt_out) == ["STOP"], language
         assert consent.asks_for("STOP") == "opt_out"
         assert shown.mail_opt_out.endswith((":", "：")), language
+
+
+@pytest.mark.parametrize("words", fixed_words.in_every_language(), ids=lambda words: words.language)
+def test_what_answers_a_text_message_fits_two_segments_and_its_words_are_understood(words: fixed_words.FixedWords) -> None:
+    for text, keyword in ((words.sms_help, "STOP"), (words.sms_stopped, "START")):
+        said = text.format(vendor="Northwind Cloud", support="billing@northwind.example")
+        assert size(to_gsm_spacing(said)).segments <= 2
+        assert keyword in said
+        assert consent.asks_for(keyword) != ""
+    assert {consent.asks_for(f" {word.upper()}! ") for word in words.stop_words} <= {"opt_out"}
+    assert {consent.asks_for(word) for word in words.help_words} <= {"help"}
 
 
 def test_nothing_is_fetched_when_a_mail_is_opened() -> None:
