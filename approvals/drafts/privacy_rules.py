@@ -117,8 +117,9 @@ def _check_card(reading: Reading, case: Case) -> list[Finding]:
             continue
         for word in expiry.finditer(reading.open_folded):
             near = max(0, word.start() - 24)
-            for found in _EXPIRY.finditer(reading.open_folded[near : word.end() + 24]):
-                start, end = near + found.start(), near + found.end()
+            # Not of a slice, which would cut a date in two: 21/07/2026 has no card's 7/2026 in it.
+            for found in _EXPIRY.finditer(reading.open_folded, near, min(len(reading.open_folded), word.end() + 24)):
+                start, end = found.span()
                 if card is None or not _is_expiry(found.group("month"), found.group("year"), card.exp):
                     findings.append(
                         finding(

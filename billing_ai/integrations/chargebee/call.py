@@ -96,7 +96,8 @@ def _once(operation: str, call: Callable[[], T], *, has_effect: bool) -> T:
     circuit.check(_site_answers)
     budget.take()
     try:
-        result = call()
+        with client.as_sent():
+            result = call()
     except (TypeError, AttributeError, KeyError, ValueError) as error:
         # The SDK trips over an answer of another shape while it turns it into its types.
         raise _odd_shape(operation, error, has_effect=has_effect) from error

@@ -1,13 +1,14 @@
 """The Chargebee SDK, with a pooled transport under it.
 
 The SDK builds a TLS context, an HTTP client and a connection for each call, and works out its type hints anew for each answer. Its types,
-methods and errors stay; three of its seams are used:
+methods and errors stay; four of its seams are used:
 
 - `chargebee.http_request.request` is the one function through which every operation goes out. It hands over the environment that the
   operation belongs to; where that is ours (`PooledEnvironment`), the request goes through this process's pooled client.
 - `chargebee.request.uri_path` joins ids into paths and leaves a slash in an id as it is, so that an id could name another record or operation.
   Ours writes it as %2F.
 - `get_type_hints` in the SDK's `model` and `responses` modules is a pure function of a class, so its results are kept.
+- `Model.hydrate` turns every object within an answer into one of the SDK's. We read what was sent (`raw_data`), so within `as_sent()` it does not.
 
 Any other use of the SDK in the same process goes the SDK's own way.
 """
@@ -16,11 +17,12 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import functools
 import json
 import threading
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -130,6 +132,24 @@ def _path(*parts: object) -> str:
     return "".join(f"/{quote(segment, safe='')}" for segment in segments)
 
 
+def _hydrate(model: chargebee.model.Model, depth: int = 0) -> None:
+    if not getattr(_reads, "as_sent", False):
+        _sdk_hydrate(model, depth)
+
+
+@contextlib.contextmanager
+def as_sent() -> Iterator[None]:
+    """Answers that this thread gets in the block have their `raw_data` and no attributes: making those is a quarter of a read's CPU."""
+    _reads.as_sent = True
+    try:
+        yield
+    finally:
+        _reads.as_sent = False
+
+
+_reads = threading.local()
+_sdk_hydrate = chargebee.model.Model.hydrate
+chargebee.model.Model.hydrate = _hydrate
 _sdk_request = chargebee.http_request.request
 chargebee.http_request.request = _send
 chargebee.request.uri_path = _path
