@@ -7,7 +7,7 @@ import re
 from approvals.drafts.case import Case, finding
 from approvals.drafts.findings import Finding
 from approvals.drafts.folding import Reading, fold_pattern
-from approvals.drafts.words import languages_of_words
+from approvals.drafts.name_rules import is_ordinary
 
 _TOKEN = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 _STEM = 6
@@ -86,13 +86,12 @@ def _obeyed(reading: Reading, case: Case, note: Reading) -> list[Finding]:
     """A sentence with words of a note that gives orders, such as no message about a payment has by itself: "mention the hockey game"."""
     if not _ORDER.search(note.folded):
         return []
-    ordinary = frozenset().union(*(words.all_words() for words in case.lexicons)) | case.known_words | languages_of_words().keys()
     wanted = {
         word[:_STEM]: found.group(0)[:1].isupper()
         and found.start() > 0
         and not note.plain[: found.start()].rstrip().endswith((".", ":", "!", "?"))
         for found in _TOKEN.finditer(note.plain)
-        if len(word := fold_pattern(found.group(0))) >= 4 and word.isalpha() and word not in ordinary
+        if len(word := fold_pattern(found.group(0))) >= 4 and word.isalpha() and not is_ordinary(word, case)
     }
     if not wanted:
         return []

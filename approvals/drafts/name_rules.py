@@ -7,6 +7,7 @@ import re
 from approvals.drafts.case import Case, finding
 from approvals.drafts.findings import Finding
 from approvals.drafts.folding import FILL, LETTERS, Reading, fold_pattern
+from approvals.drafts.words import languages_of_words
 
 # Languages in which a name changes its ending when somebody is addressed or spoken of.
 _INFLECTING = frozenset(
@@ -20,6 +21,12 @@ _LEGAL = (
 )
 _COMPANY = re.compile(rf"(?<![\w{FILL}])((?:[^\W\d_a-z][\w&'’.-]*[ ]){{1,4}})(?:{_LEGAL})(?![\w])")
 _CJK_COMPANY = re.compile(r"(?:株式会社|有限会社|合同会社|㈱)[\w]{1,12}|[^\W\d_]{1,12}(?:株式会社|有限公司|주식회사)|주식회사 ?\w{1,12}")
+_FOR_WHOM = re.compile(
+    rf"{FILL}[)\]]?[,\s]+(?:\w{{1,12}}\s){{0,3}}?(?:for|to|from|für|an|von|bei|pour|chez|à|de|del|da|do|para|per|di|a|voor|aan|van|til|fra|hos|för|från|till|av|dla|od|pro|от|для|за|від)"
+    rf"\s(?P<name>[^\W_][\w&'’.-]*(?:\s[^\W_][\w&'’.-]*){{0,3}})"
+)
+_IN_BRACKETS = re.compile(rf"{FILL}\s?[(（](?P<name>[^()（）:：{FILL}\n]{{3,40}})[)）]")
+_CAPITALS = re.compile(r"[^\W_][\w&'’-]*(?:[ .]+(?:[^\W\d_a-zà-ÿа-я][\w&'’-]*|\d+))*")
 _GREETING_END = re.compile(r"[,:!;.\n，：！。、–—،؛।]|\s-\s|$")
 _CJK_GREETING = re.compile(
     r"^(?P<name>[^\n、。,，:：!！]{1,30}?)\s*(?:(?:様|さま|さん|殿|御中|님|씨|先生|女士|小姐)(?:您好|你好)?|您好|你好)(?=[\s、。,，:：!！]|$)"
@@ -225,4 +232,28 @@ def check_companies(reading: Reading, case: Case) -> list[Finding]:
                 continue
             findings.append(finding("wrong_name", reading, found.start(), found.end(), case.facts.customer.company or "no company"))
             findings.append(finding("pii_leak", reading, found.start(), found.end(), "nobody else's name"))
+    return findings + _whose_invoice(reading, case)
+
+
+def is_ordinary(word: str, case: Case) -> bool:
+    """Whether a folded word is one of the case's names, a common small word of some language, or in the lists of one that is spoken here."""
+    return word in case.known_words or word in languages_of_words() or any(word in words.all_words() for words in case.lexicons)
+
+
+def _whose_invoice(reading: Reading, case: Case) -> list[Finding]:
+    """wrong_name where an invoice or a sum, told by a fact that was judged, is said to be somebody else's: "invoice … for Other Company", "… (Other Company)".
+
+    A name starts each of its words with a capital and is made of no ordinary words; where every noun has a capital, it takes two of them.
+    """
+    findings: list[Finding] = []
+    for pattern in (_FOR_WHOM, _IN_BRACKETS):
+        for found in pattern.finditer(reading.open):
+            name = _CAPITALS.match(found.group("name"))
+            words = [word for word in _ANY_LETTERS.findall(name.group(0)) if len(word) > 1] if name is not None else []
+            least = 2 if case.language == "de" or pattern is _IN_BRACKETS else 1
+            if len(words) < least or any(not word[:1].isupper() or is_ordinary(fold_pattern(word), case) for word in words):
+                continue
+            findings.append(
+                finding("wrong_name", reading, found.start("name"), found.end("name"), case.facts.customer.company or "no company")
+            )
     return findings
