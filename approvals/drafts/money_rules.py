@@ -19,6 +19,7 @@ _NUMBER = re.compile(rf"(?<!\d)(?<!\d[.,]){NUMBER}")
 _IN_REFERENCE = re.compile(r"[^\W\d_][-/_#]$")
 _ROLE_REACH = 40
 """So many characters from an amount, words may still say what it is."""
+_OF = 4
 _PARTS = re.compile(r"[;,–—、，]")
 _SENTENCE_END = re.compile(r"[.!?。！？\n](?:\s|$)")
 
@@ -111,6 +112,8 @@ def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount,
         left = judged[index - 1][0].end if index else 0
         right = judged[index + 1][0].start if index + 1 < len(judged) else len(reading.folded)
         before, after = reading.folded[left : amount.start], reading.folded[amount.end : right]
+        if index and len(before.strip()) <= _OF and before.strip().isalpha():
+            continue  # "230.00 of 760.00 is left": the second is what the first is part of
         for role, list_name in (("due", "role_due"), ("paid", "role_paid")):
             behind, ahead = words.any_of(list_name), words.any_of(f"{list_name}_before")
             said = (

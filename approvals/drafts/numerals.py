@@ -16,7 +16,7 @@ from approvals.drafts.locales import babel_locale
 
 _SPACES = " \u00a0\u202f\u2009"
 # A number as people write it: groups after a dot, comma, apostrophe or a space, and the ",-" of whole amounts.
-NUMBER = rf"\d+(?:[.,'’٬٫]\d+(?!\d*[年月日])|[{_SPACES}]\d{{3}}(?!\d))*(?:[万萬億만억]\s?(?:\d[\d,]*)?(?:천)?)?(?:[.,][-–—](?!\d))?"
+NUMBER = rf"\d+(?:[.,'’٬٫]\d+(?!\d*(?:[年月]|日(?!元|圆|圓)))|[{_SPACES}]\d{{3}}(?!\d))*(?:[万萬億만억]\s?(?:\d[\d,]*)?(?:천)?)?(?:[.,][-–—](?!\d))?"
 _MULTIPLIERS = {"万": 10**4, "萬": 10**4, "만": 10**4, "億": 10**8, "억": 10**8}
 _BOTH_READINGS = frozenset({"en_ZA", "es_419", "es_MX", "es_CO", "es_PE", "es_EC", "pt_PT", "de_AT", "de_LI", "en_CH", "fr_CH", "it_CH"})
 CODES: frozenset[str] = frozenset(code for code in get_global("all_currencies") if len(code) == 3)
