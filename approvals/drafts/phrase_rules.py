@@ -46,6 +46,8 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
             for found in hits.get(rule, ()):
                 if rule == "consequence" and _is_grounded(found, case, words):
                     continue
+                if rule == "promise" and case.facts.service_impact is not None and FILL in _sentence(text, found):
+                    continue  # "If the invoice stays open, the account … from <the day in the facts>": judged as a consequence
                 if rule == "state_claim" and _is_no_claim(text, found, case, words):
                     continue
                 if rule == "needless" and _is_conditional(text, found, words):
@@ -66,7 +68,9 @@ def _is_grounded(found: re.Match[str], case: Case, words: Lexicon) -> bool:
     impact = case.facts.service_impact
     if impact is None:
         return False
-    worse = words.any_of("delete_words")
+    worse, shut = words.any_of("delete_words"), words.any_of("shut_words")
+    if re.search(r"(?i)read", impact.type) and shut is not None and shut.search(found.group(0)) is not None:
+        return False  # who may still read is not shut out
     is_deletion = bool(re.search(r"(?i)delet|eras|terminat|cancel|clos|purge|remov", impact.type))
     return is_deletion or worse is None or worse.search(found.group(0)) is None
 

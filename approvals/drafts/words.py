@@ -294,6 +294,7 @@ def lexicon(language: str) -> Lexicon | None:
                 *kinds.get("sent", ()),
                 *kinds.get("lodged", ()),
             ),
+            "shut_words": tuple(kinds.get("shuts", ())),
             # What a part payment does not make true.
             "whole_words": tuple(entry for kind in ("all", "settled", "undone", "ended", "closed") for entry in kinds.get(kind, ())),
         },

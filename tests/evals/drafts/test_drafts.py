@@ -33,12 +33,12 @@ def test_bad_drafts_of_ours_are_found(name: str) -> None:
 
 
 def test_drafts_of_other_authors() -> None:
-    """Four sets, each measured before anything was mended by it (ADR 50): plain mails in 40 locales, and bad ones with words that nobody foresaw."""
+    """Five sets, each measured before anything was mended by it (ADR 50): plain mails in 40 locales, and bad ones with words that nobody foresaw."""
     good, bad = _judged(OWN / "authors_good.jsonl"), _judged(OWN / "authors_bad.jsonl")
     flagged = [entry.id for entry in good if entry.verdict != "good"]
     assert len(flagged) <= 0.02 * len(good), flagged
     missed = [f"{entry.id} {entry.violations}" for entry in bad if not entry.is_flagged]
-    assert len(missed) <= 0.06 * len(bad), missed
+    assert len(missed) <= 0.05 * len(bad), missed
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared development set is not beside this checkout")
