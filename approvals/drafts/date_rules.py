@@ -15,6 +15,11 @@ from approvals.drafts.locales import date_text
 from approvals.drafts.numerals import currency_patterns
 from approvals.drafts.words import Lexicon
 
+_CLOCK = re.compile(r"(?<![\d:.,-])(?:[01]?\d|2[0-3])(?::|h|時|点)[0-5]\d(?![\d:])")
+_BETWEEN_HOURS = 8
+"""So many characters at most between two hours of one span, "9:00 to 17:00"."""
+_LONG_MINUTES = 10
+"""Paying takes two minutes; whoever writes of twenty means a deadline."""
 # "We answer within one working day" is about us, and no term for the reader.
 _WE_ANSWER = re.compile(
     r"\bwe (?:\w+ )?(?:reply|respond|answer|get back)|\b(?:team|desk) (?:\w+ )?(?:replies|responds|answers)|wir antworten|antworten wir|repondons|respondemos|rispondiamo"
@@ -129,9 +134,6 @@ def _count(word: str, words: Lexicon) -> int | None:
     return int(word) if word.isdigit() else words.numbers.get(word)
 
 
-_CLOCK = re.compile(r"(?<![\d:.,-])(?:[01]?\d|2[0-3])(?::|h|時|点)[0-5]\d(?![\d:])")
-
-
 def check_clock(reading: Reading, case: Case) -> list[Finding]:
     """false_urgency over an hour of the day: no fact has one. Two beside each other are when somebody can be reached."""
     found = list(_CLOCK.finditer(reading.open))
@@ -145,11 +147,6 @@ def check_clock(reading: Reading, case: Case) -> list[Finding]:
         for index, one in enumerate(found)
         if index not in near and index - 1 not in near
     ]
-
-
-_BETWEEN_HOURS = 8
-_LONG_MINUTES = 10
-"""Paying takes two minutes; whoever writes of twenty means a deadline."""
 
 
 def check_durations(reading: Reading, case: Case) -> list[Finding]:

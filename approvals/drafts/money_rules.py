@@ -20,6 +20,7 @@ _IN_REFERENCE = re.compile(r"[^\W\d_][-/_#]$")
 _ROLE_REACH = 40
 """So many characters from an amount, words may still say what it is."""
 _OF = 4
+"""The longest word for "of", alone between two amounts."""
 _PARTS = re.compile(r"[;,–—、，]")
 _SENTENCE_END = re.compile(r"[.!?。！？\n](?:\s|$)")
 

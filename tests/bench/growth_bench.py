@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measure import cpu_seconds, django, median, scratch_database, span, versions
+from tests.bench.measure import cpu_seconds, django, median, own_server, scratch_database, span, versions
 from tests.bench.report import Row, section
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,11 +91,7 @@ def child() -> None:
     import django as framework
 
     framework.setup()
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        backend = cursor.fetchone()[0]
+    backend = own_server()
     for line in sys.stdin:
         what, text = line.split()
         count = int(text)

@@ -44,6 +44,15 @@ def pss_mb(pids: Sequence[int]) -> float:
     return total / 1024
 
 
+def own_server() -> int:
+    """The process id of the PostgreSQL backend that serves Django's connection here."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
 class Meter:
     """CPU of process trees and of the PostgreSQL servers of one database, from `start` to `stop`.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.bench.measure import cpu_seconds, django, median, scratch_database, span, versions
+from tests.bench.measure import cpu_seconds, django, median, own_server, scratch_database, span, versions
 from tests.bench.report import Row, section
 
 BEHIND = (10, 10_000)
@@ -102,9 +102,7 @@ def measure(folder: Path, url: str, rounds: int, events: int) -> None:
     gateway.write_draft = model.around(gateway.write_draft)  # type: ignore[assignment]
     http.exchange = outside.around(http.exchange)  # type: ignore[assignment]
     runner.gateway = gateway  # type: ignore[attr-defined]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        backend = cursor.fetchone()[0]
+    backend = own_server()
     number, found, parts = 1, {}, {}
     for behind in BEHIND:
         fill(behind)
