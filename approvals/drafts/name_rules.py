@@ -171,19 +171,19 @@ def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]
     findings: list[Finding] = []
     if closing_at is not None:
         index, offset = closing_at
-        rest = lines[index][1][offset:]
-        signed = [(lines[index][0] + offset, rest), *lines[index + 1 :]]
-        if _goes_on(rest):
-            signed[0] = (lines[index][0] + offset, " ".join(_latin_names(rest, case.language)))
-        for start, text in signed[:4]:
-            if (
+        signed = [(lines[index][0] + offset, lines[index][1][offset:]), *lines[index + 1 :]]
+        for number, (start, text) in enumerate(signed[:4]):
+            is_sentence = number == 0 and _goes_on(text)
+            if not is_sentence and (
                 len(text) > 70
                 or (re.search(r"[.!?。]\s*$", text) and len(text.split()) > 4)
                 or re.match(r"(?i)\s*(?:p\.?\s?s|ps|n\.?b)\b", text)
             ):
                 break
             unknown = [word for word in _unknown_words(text, case, team) if word[:1].isupper() or not word[:1].islower()]
-            if text.count(FILL) >= len(_ANY_LETTERS.findall(text)) and all(word.upper() == word.lower() for word in unknown):
+            if is_sentence:
+                unknown = [] if case.language == "de" else [word for word in unknown if "A" <= word[:1] <= "Z"]  # what can only be a name
+            if len(re.findall(f"{FILL}+", text)) > 1 and all(word.upper() == word.lower() for word in unknown):
                 continue  # both of our names, and what joins them in a script without capitals
             if unknown:
                 findings.append(finding("wrong_name", reading, start, start + len(text), expected))
@@ -206,11 +206,6 @@ def _goes_on(rest: str) -> bool:
     if letter.upper() == letter.lower():
         return True
     return letter.islower() and re.search(r"[,.!?。！]\s*$", rest) is not None
-
-
-def _latin_names(rest: str, language: str) -> list[str]:
-    """The words in such a sentence that can only be names. German writes every noun with a capital."""
-    return [] if language == "de" else [word for word in _ANY_LETTERS.findall(rest) if "A" <= word[:1] <= "Z"]
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
