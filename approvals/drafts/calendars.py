@@ -85,7 +85,7 @@ def calendar(tag: str) -> Calendar:
     names = sorted({*weekdays}, key=len, reverse=True)
     ending = r"\w{0,4}" if locale.language in (*_SUFFIXED, "pl", "cs", "sk", "ru", "uk", "da", "nb", "sv") else ""
     return Calendar(
-        pattern=re.compile(rf"{NOT_AFTER_WORD}(?<![/.,])(?<!\d-)(?:{pattern})"),
+        pattern=re.compile(rf"{NOT_AFTER_WORD}(?<![/.])(?<!\d-)(?<!\d,(?!\d{{4}}-\d\d-\d\d))(?:{pattern})"),
         months=months,
         weekdays=weekdays,
         short_weekdays=short,

@@ -51,6 +51,15 @@ def check_dates(reading: Reading, case: Case) -> list[Finding]:
     return findings
 
 
+def take_out_as_of(reading: Reading, case: Case) -> None:
+    """Blank out "as of today" where a sentence begins with it: it tells the day of what follows, and sets no term."""
+    for words in case.lexicons:
+        pattern = words.any_of("as_of")
+        for found in pattern.finditer(reading.open_folded) if pattern is not None else ():
+            if re.search(r"(?:^|[.!?\n])\s*$", reading.open_folded[max(0, found.start() - 4) : found.start()]):
+                reading.blank(found.start(), found.end())
+
+
 def _check_role(reading: Reading, case: Case, start: int, end: int, known: date | None) -> list[Finding]:
     """A known date right behind words for another role: "due on" the invoice's date, "we retry on" anything but the retry date."""
     if known is None or not case.lexicons:
@@ -92,8 +101,10 @@ def _check_weekdays(reading: Reading, case: Case, spans: list[tuple[int, int, da
             continue
         wanted = known.weekday()
         head, tail = text[max(0, start - 16) : start], text[end : end + 14]
-        before = re.search(r"([^\W\d_]+(?:[-\s](?:feira|fei))?)(?:\.?,?\s*(?:den|the|de|le|el|il|dem|d\.|o|dia|dnia|ngay)?\s*)$", head)
-        after = re.match(r"\s*[(（,]\s*([^\W\d_]{1,14})", tail)
+        before = re.search(
+            r"([^\W\d_]+(?:[-\s](?:feira|fei))?)(?:\.?,?[^\S\n]*(?:den|the|de|le|el|il|dem|d\.|o|dia|dnia|ngay)?[^\S\n]*)$", head
+        )
+        after = re.match(r"\s*[(（,]?\s*([^\W\d_]{1,14})" if case.language in ("ko", "ja", "zh") else r"\s*[(（,]\s*([^\W\d_]{1,14})", tail)
         for match, offset in ((before, max(0, start - 16)), (after, end)):
             if match is None:
                 continue
@@ -101,7 +112,7 @@ def _check_weekdays(reading: Reading, case: Case, spans: list[tuple[int, int, da
             number = shape.weekdays.get(name, shape.short_weekdays.get(name))
             if number is None:
                 stem = shape.weekday_pattern.fullmatch(name)
-                number = shape.weekdays.get(stem.group("name")) if stem is not None else _cjk_weekday(name)
+                number = shape.weekdays.get(stem.group("name")) if stem is not None else _cjk_weekday(name, shape.weekdays)
             if number is None:
                 continue
             beside.add(offset + match.start(1))
@@ -122,8 +133,11 @@ def _touches(found: re.Match[str], spans: list[tuple[int, int, date | None]]) ->
     return any(start - 12 <= found.start() <= end + 4 for start, end, known in spans if known is None)
 
 
-def _cjk_weekday(name: str) -> int | None:
-    """月火水木金土日 alone in brackets after a date, as Japanese writes it; Korean likewise."""
+def _cjk_weekday(name: str, weekdays: dict[str, int]) -> int | None:
+    """月火水木金土日 alone in brackets after a date, as Japanese writes it, Korean likewise; or a whole name with a particle: "월요일에"."""
+    for whole, number in weekdays.items():
+        if len(whole) >= 3 and whole[0] > "\u2fff" and name.startswith(whole):
+            return number
     for row in ("月火水木金土日", "월화수목금토일", "一二三四五六日"):
         if len(name) == 1 and name in row:
             return row.index(name)

@@ -61,6 +61,8 @@ class DraftPolicy:
     max_subject_characters: int = 150
     require_link: bool = True
     forbidden_words: tuple[str, ...] = ()
+    one_strange_word: Severity = "block"
+    """Of a single word that looks like a name nobody here has. A person may know whom it means; a model was told no name at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from decimal import Decimal
 from functools import lru_cache
 
 # Stands where a known name, link or number was taken out: no letter, no digit, no space, and never in a reading otherwise. One byte wide, so that
@@ -101,11 +102,12 @@ class Reading:
     (names, links, amounts, dates) blanked out by FILL.
     """
 
-    __slots__ = ("_map", "folded", "name", "open", "open_folded", "plain", "raw")
+    __slots__ = ("_map", "amounts", "folded", "name", "open", "open_folded", "plain", "raw")
 
     def __init__(self, name: str, raw: str) -> None:
         self.name = name
         self.raw = raw
+        self.amounts: list[tuple[int, int, Decimal]] = []  # those of the case, with their places, as the rules about money find them
         if raw.isascii() and "\x7f" not in raw and not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", raw):
             self.plain, self._map = raw, None
         else:

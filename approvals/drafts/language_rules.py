@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from approvals.drafts.case import Case, finding
@@ -47,6 +49,8 @@ _OTHER_SCRIPT = re.compile(r"[\u0370-\u03ff\u0400-\u04ff\u0590-\u06ff\u0900-\u0d
 _CLOSE: dict[str, frozenset[str]] = {
     "da": frozenset({"nb"}), "nb": frozenset({"da"}), "cs": frozenset({"sk"}), "sk": frozenset({"cs"}), "hr": frozenset({"sl"}), "id": frozenset(), "es": frozenset({"ca"}),
 }  # fmt: skip
+_CHINESE = frozenset("您们這吗嗎请还沒给经费账帐賬页误邮这谢让关发对么麼")
+"""Characters that Japanese is written without."""
 _LETTER_RUN = re.compile(r"[^\W\d_]+")
 _SHORT, _ENOUGH = 20, 45
 
@@ -88,7 +92,7 @@ def check_language(reading: Reading, case: Case) -> list[Finding]:
             start = found.start() + sentence[0]
             words = sentence[1].replace(FILL, " ")
             letters = "".join(_LETTER_RUN.findall(words))
-            is_wrong = (
+            is_wrong = _has_marks_of_another(words, case.language) or (
                 _is_wrong_script(letters, script, case.language)
                 if script or _OTHER_SCRIPT.search(letters)
                 else _is_wrong(words, letters, case.language)
@@ -108,8 +112,10 @@ def check_language(reading: Reading, case: Case) -> list[Finding]:
             return findings
         if (
             best != case.language
+            and best not in near
             and len(letters) >= _SHORT
-            and values[best] > (0.97 if best in near else 0.6)
+            and (len(letters) >= _ENOUGH or theirs > mine)
+            and values[best] > 0.6
             and values[case.language] < 0.2
         ):
             findings.append(finding("wrong_language", reading, 0, len(reading.plain), case.language))
@@ -147,6 +153,34 @@ def reads_as(words: str, language: str) -> bool:
     return own >= others and (own > 0 or len(words.split()) <= 4)
 
 
+@lru_cache(maxsize=1)
+def _relatives() -> dict[str, tuple[re.Pattern[str] | None, frozenset[str], frozenset[str]]]:
+    """Of languages that a detector takes for one another: letters and words of the relative that are not its own, and its own; from `words/relatives.json`."""
+    content: dict[str, dict[str, str]] = json.loads(
+        Path(__file__).with_name("words").joinpath("relatives.json").read_text(encoding="utf-8")
+    )
+    return {
+        code: (
+            re.compile(f"(?i)[{marks['letters']}]") if marks.get("letters") else None,
+            frozenset(fold(marks.get("others", "")).split()),
+            frozenset(fold(marks.get("own", "")).split()),
+        )
+        for code, marks in content.items()
+    }
+
+
+def _has_marks_of_another(words: str, language: str) -> bool:
+    """Whether a sentence has what only a close relative of the language has: two words of its own, or two letters that ours is written without."""
+    marks = _relatives().get(language)
+    if marks is None:
+        return False
+    letters, others, own = marks
+    if letters is not None and len(letters.findall(words)) >= 2:
+        return True
+    tokens = {fold(word) for word in _LETTER_RUN.findall(words)}
+    return len(tokens & others) >= 2 and len(tokens & others) > len(tokens & own)
+
+
 def _is_plain(words: str, language: str) -> bool:
     """Whether small words alone show the language: several of its own, and more than any other language has. Spares the detector."""
     own, others = _small_words(words, language)
@@ -177,6 +211,10 @@ def _is_wrong_script(letters: str, script: str | None, language: str) -> bool:
         return False
     if script is None:
         return len(_OTHER_SCRIPT.findall(letters)) > len(letters) * 0.3
+    if language in ("ja", "ko"):
+        runs = [run for run in re.findall(r"[\u4e00-\u9fff]+", letters) if len(run) >= (4 if language == "ko" else 6)]
+        if any(language == "ko" or set(run) & _CHINESE for run in runs):
+            return True
     own = len(re.findall(script, letters))
     if language in ("ja",) and own >= 8 and not re.search(r"[\u3040-\u30ff]", letters):
         return own > 14

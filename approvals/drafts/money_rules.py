@@ -86,9 +86,19 @@ def check_money(reading: Reading, case: Case) -> list[Finding]:
             findings.append(finding("wrong_amount", reading, amount.start, amount.end, expected))
         judged.append((amount, known))
     findings += _check_roles(reading, case, judged)
+    reading.amounts += [(amount.start, amount.end, value) for amount, value in judged if value is not None]
     for amount, _ in judged:
         reading.blank(amount.start, amount.end)
     return findings
+
+
+def check_due_is_named(parts: list[Reading], case: Case) -> list[Finding]:
+    """wrong_amount where the one amount that a message names is the whole of an invoice of which a part was paid, or one line of it."""
+    named = [(reading, start, end, value) for reading in parts for start, end, value in reading.amounts]
+    if len({value for *_, value in named}) != 1 or not case.amounts[named[0][3]] <= {"total", "line"}:
+        return []
+    reading, start, end, _ = named[0]
+    return [finding("wrong_amount", reading, start, end, money_text(case.facts.invoice.amount_due, case.locale))]
 
 
 def _is_currency_right(marks: tuple[str, ...], case: Case) -> bool:
@@ -161,7 +171,8 @@ def check_bare_numbers(reading: Reading, case: Case) -> list[Finding]:
     for found in _NUMBER.finditer(reading.open):
         text = found.group(0)
         values = readings(text, case.locale)
-        if any(value in case.amounts for value in values):
+        if (known := next((value for value in values if value in case.amounts), None)) is not None:
+            reading.amounts.append((found.start(), found.end(), known))
             continue
         digits = sum(character.isdigit() for character in text)
         if digits < 3 and not re.search(r"[.,]\d", text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from approvals.drafts.calendars import calendar
 from approvals.drafts.case import Case, finding
 from approvals.drafts.findings import Finding
 from approvals.drafts.folding import FILL, LETTERS, Reading, fold_pattern
@@ -29,9 +30,15 @@ _IN_BRACKETS = re.compile(rf"{FILL}\s?[(（](?P<name>[^()（）:：{FILL}\n]{{3,
 _CAPITALS = re.compile(r"[^\W_][\w&'’-]*(?:[ .]+(?:[^\W\d_a-zà-ÿа-я][\w&'’-]*|\d+))*")
 _GREETING_END = re.compile(r"[,:!;.\n，：！。、–—،؛।]|\s-\s|$")
 _CJK_GREETING = re.compile(
-    r"^(?P<name>[^\n、。,，:：!！]{1,30}?)\s*(?:(?:様|さま|さん|殿|御中|님|씨|先生|女士|小姐)(?:您好|你好)?|您好|你好)(?=[\s、。,，:：!！]|$)"
+    r"^(?P<name>[^\n、。,，:：!！]{1,30}?)\s*(?:(?:様|さま|さん|殿|御中|님|씨|先生|女士|小姐)(?:您好|你好)?|您好|你好|早安|早上好|上午好|中午好|下午好|晚上好|午安|晚安)(?=[\s、。,，:：!！]|$)"
 )
 _ANY_LETTERS = re.compile(rf"{LETTERS}(?:['’\-]{LETTERS})*")
+# Where a sentence, an item, a label's text or a quotation begins, a capital says nothing.
+_BEGINS = re.compile(r"(?:^|[.!?:;…•*|/\n\-–—(\[{\"“”„«»‘¿¡#>]|(?<![\w])['’])[ \t_]*$")
+_JOINS = re.compile(
+    r"(?: | ?& ?|-| \d+ | (?:de|da|do|das|dos|du|des|del|della|dei|di|of|and|y|e|et|und|van|von|der|den|la|le|les|the|og|och|i|за|и|і|και) (?:la |le |los |las |der |den |the )?)"
+)
+_SENTENCES = re.compile(r"[^.!?\n:;•|]+")
 
 
 def _is_form_of(word: str, known: str, is_inflecting: bool) -> bool:
@@ -78,6 +85,8 @@ def check_greeting(reading: Reading, case: Case) -> list[Finding]:
     line = reading.open[line_start : line_start + 90].split("\n")[0]
     folded = reading.open_folded[line_start : line_start + len(line)]
     who = case.facts.customer.first_name or "no name, since none is known"
+    if titled := _title(line, folded, line_start, reading, case, who):
+        return titled
     cjk = _CJK_GREETING.match(line)
     if cjk is not None and case.language in ("ja", "ko", "zh"):
         candidate = cjk.group("name")
@@ -143,6 +152,24 @@ def check_greeting(reading: Reading, case: Case) -> list[Finding]:
     return []
 
 
+def _title(line: str, folded: str, line_start: int, reading: Reading, case: Case, who: str) -> list[Finding]:
+    """wrong_name where the line that greets puts a title to our customer's name: "Sr. Domingo:", "子轩先生". Both at once guess nothing: "anh/chị"."""
+    for words in case.lexicons:
+        titles = words.any_of("titles") or words.any_of("honorifics")
+        if titles is None:
+            continue
+        for found in titles.finditer(folded):
+            beside = folded[max(0, found.start() - 1) : found.start()] + folded[found.end() : found.end() + 1]
+            before, after = folded[: found.start()].rstrip(), folded[found.end() :].lstrip(" .")
+            is_before = after.startswith(FILL) and words.language != "zh"
+            is_after = before.endswith(FILL) and words.language in ("zh", "hu", "tr")
+            if "/" not in beside and (is_before or is_after):
+                return [
+                    finding("wrong_name", reading, line_start + found.start(), line_start + found.end(), f"{who}, without a guessed title")
+                ]
+    return []
+
+
 def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]:
     """wrong_name where somebody else signs: after a closing formula, or on a short last line."""
     lines = _lines(reading.open)
@@ -189,12 +216,33 @@ def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]
                 findings.append(finding("wrong_name", reading, start, start + len(text), expected))
         return findings
     start, text = lines[-1]
+    if _is_written_name(text, case, team):
+        return [finding("wrong_name", reading, start, start + len(text), expected)]
     words_in = _ANY_LETTERS.findall(text)
     if len(lines) > 1 and 1 <= len(words_in) <= 5 and FILL not in text and not re.search(r"[.!?。:]\s*$", text):
         unknown = _unknown_words(text, case, team)
         if unknown and all(word[:1].isupper() for word in unknown):
             findings.append(finding("wrong_name", reading, start, start + len(text), expected))
     return findings
+
+
+_HAN_NAME = re.compile(
+    r"[\u4e00-\u9fff]{2,5}|[\u4e00-\u9fff]{1,3}[ \u3000][\u4e00-\u9fff\u3040-\u30ff]{1,4}|[\uac00-\ud7a3]{2,4}(?= ?(?:드림|올림)$|$)"
+)
+
+
+def _is_written_name(line: str, case: Case, known: frozenset[str]) -> bool:
+    """Whether a last line of Han or Hangul is a person's name and no word for a team or a greeting."""
+    if case.language not in ("ja", "zh", "ko"):
+        return False
+    text = line.strip()
+    found = _HAN_NAME.match(text)
+    return (
+        found is not None
+        and len(text) <= 8
+        and not any(word in text for word in known if len(word) > 1)
+        and not is_ordinary(fold_pattern(text), case)
+    )
 
 
 def _goes_on(rest: str) -> bool:
@@ -252,3 +300,70 @@ def _whose_invoice(reading: Reading, case: Case) -> list[Finding]:
                 finding("wrong_name", reading, found.start("name"), found.end("name"), case.facts.customer.company or "no company")
             )
     return findings
+
+
+def check_strangers(reading: Reading, case: Case, others: list[Finding]) -> list[Finding]:
+    """wrong_name where capitals inside a sentence make a name that is nobody's here: "as with Wim Peeters of Garage Zuid", "oi, Thiago!".
+
+    A name's words are in none of the lists and not written small elsewhere in the message. One word alone is enough where nouns have no capitals, and is
+    of the severity that the policy gives it; where every noun has one, it takes two in a row. `others` are what was found already: no place is found twice.
+    """
+    found_already = [
+        entry.span for entry in others if entry.span is not None and entry.part == ("subject" if reading.name == "subject" else "body")
+    ]
+    findings: list[Finding] = []
+    small = {fold_pattern(word) for word in _ANY_LETTERS.findall(reading.open) if word[:1].islower()}
+    for sentence in _SENTENCES.finditer(reading.open):
+        text = sentence.group(0)
+        words = list(_ANY_LETTERS.finditer(text))
+        has_small = any(len(word.group(0)) > 1 and word.group(0)[:1].islower() for word in words)
+        runs: list[list[re.Match[str]]] = []
+        for word in words:
+            if not _is_strange(word, text, case, small):
+                continue
+            if runs and _JOINS.fullmatch(text[runs[-1][-1].end() : word.start()]):
+                runs[-1].append(word)
+            else:
+                runs.append([word])
+        for run in runs:
+            findings += _stranger(reading, sentence.start(), text, run, case, has_small=has_small)
+    return [
+        entry for entry in findings if not any(entry.span and start < entry.span[1] and entry.span[0] < end for start, end in found_already)
+    ]
+
+
+def _is_strange(word: re.Match[str], text: str, case: Case, small: set[str]) -> bool:
+    """Whether a word has a capital and is no ordinary word, no name of the case, and no abbreviation."""
+    written = word.group(0)
+    if not written[:1].isupper() or len(written) < 2 or (written.isupper() and len(written) <= 5) or re.match("I['’]", written):
+        return False
+    stems = [fold_pattern(part) for part in re.split(r"['’\-]", written) if len(part) > 1]
+    if FILL in text[max(0, word.start() - 1) : word.start()] + text[word.end() : word.end() + 1]:
+        return False  # part of something that was judged
+    return not all(_is_usual(stem, case) or stem in small for stem in stems)
+
+
+def _is_usual(word: str, case: Case) -> bool:
+    names = calendar(case.locale)
+    if word in names.months or word in names.weekdays or is_ordinary(word, case):
+        return True
+    is_inflecting = case.language in _INFLECTING
+    return any(
+        len(name) >= 3 and (_is_form_of(word, name, is_inflecting) or word in (f"{name}s", f"{name}es")) for name in case.known_words
+    )
+
+
+def _stranger(reading: Reading, offset: int, text: str, run: list[re.Match[str]], case: Case, *, has_small: bool) -> list[Finding]:
+    """The finding about one run of strange words, if it is one."""
+    before = reading.plain[: offset + run[0].start()]
+    is_begun = _BEGINS.search(before) is not None or re.search(r"\S*[/@]\S*\s+$", before[-200:]) is not None  # a link ends a sentence
+    inside = run[1:] if is_begun else run
+    if not has_small:
+        # A heading, a label, a signature: only what a subject begins with, and of it a whole name, of words of which none is usual.
+        is_whole = reading.name == "subject" and len(run) >= 2 and len(_ANY_LETTERS.findall(text)) == len(run)
+        inside = run if is_whole and case.language != "de" and reading.plain[offset + len(text) :].startswith(":") else []
+    if not inside or (case.language == "de" and len(inside) < 2):
+        return []
+    start, end = offset + inside[0].start(), offset + inside[-1].end()
+    severity = "block" if len(run) > 1 or not has_small else case.policy.one_strange_word
+    return [finding("wrong_name", reading, start, end, "no name that is not in the facts", severity)]

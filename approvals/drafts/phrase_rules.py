@@ -22,6 +22,8 @@ _EXPECTED = {
     "prompt_leak": "nothing about prompts, models or drafting",
 }
 _ASKED = frozenset("?？؟")
+# What stands between two commas behind an invoice's number: "that invoice <number>, issued on <day> to <name>, is paid".
+_INSERTED = re.compile(rf"{FILL}, [^.!?;:,\n]*,(?=\s*$)")
 _REPORTED_AS = {"consequence": "false_urgency", "needless": "state_claim"}
 _PERCENT = re.compile(rf"(?:{NOT_AFTER_WORD}[-−–]?(?P<before>{NUMBER})\s?[%％٪])|(?:[%％٪]\s?(?P<after>\d{{1,3}}(?:[.,]\d+)?))")
 _LEAK = re.compile(
@@ -46,8 +48,10 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
             for found in hits.get(rule, ()):
                 if rule == "consequence" and _is_grounded(found, case, words):
                     continue
-                if rule == "promise" and case.facts.service_impact is not None and FILL in _sentence(text, found):
-                    continue  # "If the invoice stays open, the account … from <the day in the facts>": judged as a consequence
+                if rule == "promise" and _promises_nothing(text, found, case, words):
+                    continue
+                if rule == "false_urgency" and _is_retry_tomorrow(found, case, words):
+                    continue
                 if rule == "state_claim" and _is_no_claim(text, found, case, words):
                     continue
                 if rule == "needless" and _is_conditional(text, found, words):
@@ -61,6 +65,25 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
         findings += _discounts(reading, case, words, hits)
     findings += [finding("prompt_leak", reading, m.start(), m.end(), _EXPECTED["prompt_leak"]) for m in _LEAK.finditer(reading.open)]
     return findings
+
+
+def _promises_nothing(text: str, found: re.Match[str], case: Case, words: Lexicon) -> bool:
+    """Whether it is asked ("May we make sure that …?"), or about what the facts say will happen: "If it stays open, the account … from <the day>"."""
+    end = min((index for mark in ".!?\n。！？؟" if (index := text.find(mark, found.end())) >= 0), default=len(text))
+    if text[end : end + 1] in _ASKED:
+        return True
+    return case.facts.service_impact is not None and (FILL in _sentence(text, found) or _is_conditional(text, found, words))
+
+
+def _is_retry_tomorrow(found: re.Match[str], case: Case, words: Lexicon) -> bool:
+    """Whether "tomorrow" alone was found, and the next attempt is tomorrow."""
+    retry, tomorrow = case.facts.retry_date, words.any_of("tomorrow")
+    return (
+        retry is not None
+        and (retry - case.facts.today).days == 1
+        and tomorrow is not None
+        and tomorrow.fullmatch(found.group(0)) is not None
+    )
 
 
 def _is_grounded(found: re.Match[str], case: Case, words: Lexicon) -> bool:
@@ -85,7 +108,7 @@ def _is_no_claim(text: str, found: re.Match[str], case: Case, words: Lexicon) ->
     # "Has not been paid" denies; "you owe nothing", without a word for paid, claims because of its denial.
     if paid is not None and paid.search(found.group(0)) is not None:
         # "We cannot see that invoice … of … is paid": as far as the clause goes back.
-        clause = re.split(r"[.!?;:,\n。！？，、—–]", text[: found.start()])[-1]
+        clause = re.split(r"[.!?;:,\n。！？，、—–]", _INSERTED.sub(" ", text[: found.start()]))[-1]
         if _is_denied(text, found, words) or (negations is not None and negations.search(clause) is not None):
             return True
     return _is_conditional(text, found, words) or _is_part_payment(text, found, case, words)
@@ -140,7 +163,13 @@ def _discounts(reading: Reading, case: Case, words: Lexicon, hits: dict[str, lis
     kinds = {offer.type for offer in case.facts.allowed_offers}
     allowed = " or ".join(offer.label for offer in case.facts.allowed_offers) or "no offer in this case"
     soft = words.any_of("discount_soft") if "percent" in kinds else None
-    found = [match for match in hits.get("discount", ()) if soft is None or soft.search(match.group(0)) is None]
+    part = words.any_of("part_words")
+    found = [
+        match
+        for match in hits.get("discount", ())
+        if (soft is None or soft.search(match.group(0)) is None)
+        and not (part is not None and part.search(match.group(0)) is not None and _is_part_payment(reading.open_folded, match, case, words))
+    ]
     if "installments" not in kinds:
         found += hits.get("instalments", ())
     return [finding("unauthorised_discount", reading, match.start(), match.end(), allowed) for match in found]

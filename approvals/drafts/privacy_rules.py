@@ -23,6 +23,8 @@ _BRANDS = re.compile(
     r"\b(visa|master ?card|maestro|amex|american express|diners(?: club)?|discover|jcb|unionpay|carte bancaire|girocard|elo)\b"
 )
 _EXPIRY = re.compile(r"(?<![\d/.\-])(?P<month>0?[1-9]|1[0-2])\s?[/\-.]\s?(?P<year>20\d\d|\d\d)(?![\d/.\-])")
+# Two digits and a full stop, or a year in Chinese, Japanese or Korean, are a date behind a colon and no card's last digits.
+_ENDING = re.compile(r"[\s:*•·.xX#(（「-]{0,8}(\d{2,6})(?!\d|\.\s?\w|[/-]\d|\s?[年년])")
 _GOOD_BIN = re.compile(r"[1-9]\d{12,18}")
 
 
@@ -79,14 +81,16 @@ def _check_card(reading: Reading, case: Case) -> list[Finding]:
     findings: list[Finding] = []
     card = case.facts.card
     spots: list[tuple[int, int, str]] = [
-        (found.start("last"), found.end("last"), found.group("last")) for found in _MASKED_PAN.finditer(reading.open)
+        (found.start("last"), found.end("last"), found.group("last"))
+        for found in _MASKED_PAN.finditer(reading.open)
+        if not _closes_bold(reading.open, found)
     ]
     for words in case.lexicons:
         ending = words.any_of("card_ending")
         if ending is None:
             continue
         for found in ending.finditer(reading.open_folded):
-            digits = re.match(r"[\s:*•·.xX#(（「-]{0,8}(\d{2,6})(?!\d)", reading.open_folded[found.end() : found.end() + 14])
+            digits = _ENDING.match(reading.open_folded[found.end() : found.end() + 18])
             if digits is not None:
                 spots.append((found.end() + digits.start(1), found.end() + digits.end(1), digits.group(1)))
         behind = words.any_of("card_ending_after")
@@ -128,6 +132,12 @@ def _check_card(reading: Reading, case: Case) -> list[Finding]:
                     )
                 reading.blank(start, end)
     return findings
+
+
+def _closes_bold(text: str, found: re.Match[str]) -> bool:
+    """Whether the two stars before a number end a bold label, "- **Due date:** 12 May", and mask nothing."""
+    line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+    return re.match(r"\*\*(?!\*)\s?\d", found.group(0)) is not None and line.count("**") % 2 == 1
 
 
 def _is_expiry(month: str, year: str, known: str | None) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from approvals.drafts import slots
 from approvals.drafts.calendars import calendar
 from approvals.drafts.case import Case, finding
-from approvals.drafts.date_rules import check_clock, check_dates, check_durations
+from approvals.drafts.date_rules import check_clock, check_dates, check_durations, take_out_as_of
 from approvals.drafts.facts import DraftFacts
 from approvals.drafts.findings import DraftPolicy, DraftText, Finding, is_sendable
 from approvals.drafts.folding import UNSPACED, Reading
@@ -21,8 +21,8 @@ from approvals.drafts.injection_rules import check_echoes
 from approvals.drafts.language_rules import check_language
 from approvals.drafts.link_rules import check_has_link, check_links, check_phones
 from approvals.drafts.locales import language_of
-from approvals.drafts.money_rules import check_amounts_in_words, check_bare_numbers, check_money
-from approvals.drafts.name_rules import check_companies, check_greeting, check_signature
+from approvals.drafts.money_rules import check_amounts_in_words, check_bare_numbers, check_due_is_named, check_money
+from approvals.drafts.name_rules import check_companies, check_greeting, check_signature, check_strangers
 from approvals.drafts.phrase_rules import check_percentages, check_phrases
 from approvals.drafts.privacy_rules import check_privacy
 from approvals.drafts.reference_rules import check_references, take_out_known
@@ -46,6 +46,7 @@ def verify(output: DraftText, facts: DraftFacts, policy: DraftPolicy | None = No
         findings += _check_part(reading, case, output.channel)
     findings += check_length(body, case, output.channel, output.footer)
     findings += check_has_link(body, case)
+    findings += check_due_is_named(parts, case)
     for reading in parts:
         findings += check_echoes(reading, case, findings)
     if case.language not in supported_languages():
@@ -60,6 +61,7 @@ def _check_part(reading: Reading, case: Case, channel: str) -> list[Finding]:
     findings += check_links(reading, case)
     take_out_known(reading, case)
     _take_out_names(reading, case)
+    take_out_as_of(reading, case)
     findings += check_placeholders(reading, case)
     findings += check_privacy(reading, case)
     findings += check_dates(reading, case)
@@ -78,6 +80,7 @@ def _check_part(reading: Reading, case: Case, channel: str) -> list[Finding]:
     if is_body:
         findings += check_greeting(reading, case)
         findings += check_signature(reading, case, channel)
+    findings += check_strangers(reading, case, findings)
     findings += check_language(reading, case)
     return findings
 

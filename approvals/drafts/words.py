@@ -157,6 +157,12 @@ class Lexicon:
             self.vocabulary[_EVERYTHING,] = frozenset(word for entry in entries for word in re.findall(LETTERS, fold_pattern(entry)))
         return self.vocabulary[_EVERYTHING,]
 
+    def all_stems(self) -> frozenset[str]:
+        """The first five letters of every word of `all_words`: enough to tell another form of one."""
+        if ("stems",) not in self.vocabulary:
+            self.vocabulary["stems",] = frozenset(word[:5] for word in self.all_words())
+        return self.vocabulary["stems",]
+
     def words_in(self, *names: str) -> frozenset[str]:
         """The single words of plain lists, folded."""
         if names not in self.vocabulary:
@@ -295,6 +301,7 @@ def lexicon(language: str) -> Lexicon | None:
                 *kinds.get("lodged", ()),
             ),
             "shut_words": tuple(kinds.get("shuts", ())),
+            "part_words": tuple(kinds.get("part", ())),
             # What a part payment does not make true.
             "whole_words": tuple(entry for kind in ("all", "settled", "undone", "ended", "closed") for entry in kinds.get(kind, ())),
         },
