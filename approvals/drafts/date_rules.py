@@ -52,11 +52,13 @@ def check_dates(reading: Reading, case: Case) -> list[Finding]:
 
 
 def take_out_as_of(reading: Reading, case: Case) -> None:
-    """Blank out "as of today" where a sentence begins with it: it tells the day of what follows, and sets no term."""
+    """Blank out "until today" where a sentence begins with it and tells the days past due: it sets no term."""
+    days = (case.facts.today - case.facts.invoice.due_date).days
     for words in case.lexicons:
         pattern = words.any_of("as_of")
         for found in pattern.finditer(reading.open_folded) if pattern is not None else ():
-            if re.search(r"(?:^|[.!?\n])\s*$", reading.open_folded[max(0, found.start() - 4) : found.start()]):
+            is_begun = re.search(r"(?:^|[.!?。।\n])\s*$", reading.open_folded[max(0, found.start() - 4) : found.start()])
+            if is_begun and re.search(rf"(?<!\d){days}(?!\d)", _sentence(reading.open_folded, found.start())):
                 reading.blank(found.start(), found.end())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from approvals.drafts.case import Case, finding
 from approvals.drafts.findings import Finding
 from approvals.drafts.folding import FILL, Reading, fold
+from approvals.drafts.locales import language_of
 from approvals.drafts.words import languages_of_words
 
 _DETECTED = [
@@ -51,6 +52,8 @@ _CLOSE: dict[str, frozenset[str]] = {
 }  # fmt: skip
 _CHINESE = frozenset("您们這吗嗎请还沒给经费账帐賬页误邮这谢让关发对么麼")
 """Characters that Japanese is written without."""
+_THREE = 3
+"""So many characters of the other form of Chinese are no slip of one name."""
 _LETTER_RUN = re.compile(r"[^\W\d_]+")
 _SHORT, _ENOUGH = 20, 45
 
@@ -92,14 +95,20 @@ def check_language(reading: Reading, case: Case) -> list[Finding]:
             start = found.start() + sentence[0]
             words = sentence[1].replace(FILL, " ")
             letters = "".join(_LETTER_RUN.findall(words))
-            is_wrong = _has_marks_of_another(words, case.language) or (
-                _is_wrong_script(letters, script, case.language)
-                if script or _OTHER_SCRIPT.search(letters)
-                else _is_wrong(words, letters, case.language)
+            is_wrong = (
+                _has_marks_of_another(words, case.language)
+                or _is_other_chinese(words, case.locale)
+                or (
+                    _is_wrong_script(letters, script, case.language)
+                    if script or _OTHER_SCRIPT.search(letters)
+                    else _is_wrong(words, letters, case.language)
+                )
             )
             if is_wrong:
                 findings.append(finding("wrong_language", reading, start, start + len(sentence[1]), case.language))
         checked += " " + found.group(0).replace(FILL, " ")
+    if not findings and reading.name == "body" and _has_marks_of_another(checked, case.language):
+        findings.append(finding("wrong_language", reading, 0, len(reading.plain), case.language))
     if not findings and not script and reading.name == "body" and case.language in _DETECTED:
         if _is_plain(checked, case.language) and not _CLOSE.get(case.language):
             return findings
@@ -179,6 +188,15 @@ def _has_marks_of_another(words: str, language: str) -> bool:
         return True
     tokens = {fold(word) for word in _LETTER_RUN.findall(words)}
     return len(tokens & others) >= 2 and len(tokens & others) > len(tokens & own)
+
+
+def _is_other_chinese(words: str, tag: str) -> bool:
+    """Whether a sentence to a reader of traditional characters is in simplified ones, or the other way round."""
+    if language_of(tag) != "zh":
+        return False
+    is_traditional = re.search(r"(?i)hant|tw|hk|mo", tag[2:]) is not None
+    others = _relatives()["zh-Hant" if is_traditional else "zh-Hans"][0]
+    return others is not None and len(others.findall(words)) >= _THREE
 
 
 def _is_plain(words: str, language: str) -> bool:

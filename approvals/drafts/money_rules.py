@@ -21,6 +21,10 @@ _ROLE_REACH = 40
 """So many characters from an amount, words may still say what it is."""
 _OF = 4
 """The longest word for "of", alone between two amounts."""
+_TOTAL = re.compile(
+    r"total|i alt|samlet|sammanlagt|summa|gesamt|insgesamt|ensemble|complessiv|totaal|sum\w*|razem|calkowit|laczn|celkov|celkem|yhteensa|kokonais|loppusumma|toplam|osszesen|vegosszeg|teljes|συνολ|всего|общ[аеи]|сумм|усього|загальн"
+    r"|합계|총|合計|総額|总额|總額|总计|總計|总金额|jumlah|tong|कुल|ال?إجمالي|الاجمالي|סך|כולל|รวม|ทั้งหมด"
+)
 _PARTS = re.compile(r"[;,–—、，]")
 _SENTENCE_END = re.compile(r"[.!?。！？\n](?:\s|$)")
 
@@ -116,7 +120,7 @@ def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount,
     if len(case.amounts) < 2 or not case.lexicons:
         return findings
     words = case.lexicons[0]
-    negations = words.any_of("negations")
+    negations, ought = words.any_of("negations"), words.any_of("ought")
     for index, (amount, value) in enumerate(judged):
         if value is None:
             continue
@@ -132,11 +136,13 @@ def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount,
                 or _says(ahead, before, is_next_near=index > 0, is_behind=False)
                 or (index > 0 and behind is not None and any(not before[word.end() :].strip() for word in behind.finditer(before)))
             )
-            if role == "paid" and said and negations is not None:
+            if role == "paid" and said:
                 sentence = _SENTENCE_END.split(reading.folded[: amount.start])[-1] + _SENTENCE_END.split(after)[0]
-                if negations.search(sentence):
-                    continue  # "we cannot see that … is paid", "… is not paid yet"
+                if any(pattern is not None and pattern.search(sentence) for pattern in (negations, ought)):
+                    continue  # "we cannot see that … is paid", "… is not paid yet", "… was to be paid by"
             roles = case.amounts[value]
+            if "total" in roles and _TOTAL.search(before[-_ROLE_REACH:]) is not None:
+                continue  # "of the total of 760.00 we have received 230.00, and 530.00 remain"
             if said and role not in roles and not roles & {"instalment", "discounted", "other", "open"}:
                 right_value = case.facts.invoice.amount_due if role == "due" else case.facts.invoice.amount_paid
                 if right_value is not None:

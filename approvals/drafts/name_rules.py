@@ -14,6 +14,8 @@ from approvals.drafts.words import languages_of_words
 _INFLECTING = frozenset(
     {"cs", "sk", "pl", "uk", "ru", "bg", "hr", "sr", "sl", "lt", "lv", "et", "fi", "hu", "tr", "el", "ro", "is", "ka", "hy", "ga", "la"}
 )
+_SUFFIXING = frozenset({"fi", "et", "hu", "tr"})
+"""Of these, those that add to a name and do not exchange its last letter: "Onna" is no form of "Onni"."""
 # Languages that write "billing team" as one word.
 _COMPOUNDING = frozenset({"de", "nl", "sv", "nb", "da", "fi", "is"})
 _LEGAL = (
@@ -41,10 +43,10 @@ _JOINS = re.compile(
 _SENTENCES = re.compile(r"[^.!?\n:;•|]+")
 
 
-def _is_form_of(word: str, known: str, is_inflecting: bool) -> bool:
+def _is_form_of(word: str, known: str, case: Case) -> bool:
     if word == known:
         return True
-    if not is_inflecting:
+    if case.language not in _INFLECTING or (case.language in _SUFFIXING and len(word) == len(known) and word[:-1] == known[:-1]):
         return False
     shared = 0
     for left, right in zip(word, known, strict=False):
@@ -66,7 +68,7 @@ def _unknown_words(text: str, case: Case, generic: frozenset[str]) -> list[str]:
             continue
         if case.language in _COMPOUNDING and word.endswith(("team", "teamet")):
             continue
-        if any(_is_form_of(word, name, case.language in _INFLECTING) for name in known):
+        if any(_is_form_of(word, name, case) for name in known):
             continue
         unknown.append(found.group(0))
     return unknown
@@ -347,10 +349,7 @@ def _is_usual(word: str, case: Case) -> bool:
     names = calendar(case.locale)
     if word in names.months or word in names.weekdays or is_ordinary(word, case):
         return True
-    is_inflecting = case.language in _INFLECTING
-    return any(
-        len(name) >= 3 and (_is_form_of(word, name, is_inflecting) or word in (f"{name}s", f"{name}es")) for name in case.known_words
-    )
+    return any(len(name) >= 3 and (_is_form_of(word, name, case) or word in (f"{name}s", f"{name}es")) for name in case.known_words)
 
 
 def _stranger(reading: Reading, offset: int, text: str, run: list[re.Match[str]], case: Case, *, has_small: bool) -> list[Finding]:

@@ -21,6 +21,7 @@ _EXPECTED = {
     "state_claim": "nothing about payment or state that is not in the facts",
     "prompt_leak": "nothing about prompts, models or drafting",
 }
+_CLAUSE_END = re.compile(r"[.!?;:,\n。！？，、—–]")
 _ASKED = frozenset("?？؟")
 # What stands between two commas behind an invoice's number: "that invoice <number>, issued on <day> to <name>, is paid".
 _INSERTED = re.compile(rf"{FILL}, [^.!?;:,\n]*,(?=\s*$)")
@@ -108,7 +109,10 @@ def _is_no_claim(text: str, found: re.Match[str], case: Case, words: Lexicon) ->
     # "Has not been paid" denies; "you owe nothing", without a word for paid, claims because of its denial.
     if paid is not None and paid.search(found.group(0)) is not None:
         # "We cannot see that invoice … of … is paid": as far as the clause goes back.
-        clause = re.split(r"[.!?;:,\n。！？，、—–]", _INSERTED.sub(" ", text[: found.start()]))[-1]
+        clause = _CLAUSE_END.split(_INSERTED.sub(" ", text[: found.start()]))[-1]
+        ought = words.any_of("ought")
+        if ought is not None and ought.search(clause + found.group(0) + _CLAUSE_END.split(text[found.end() : found.end() + 24])[0]):
+            return True
         if _is_denied(text, found, words) or (negations is not None and negations.search(clause) is not None):
             return True
     return _is_conditional(text, found, words) or _is_part_payment(text, found, case, words)
@@ -212,7 +216,7 @@ def _instalment_counts(reading: Reading, case: Case, words: Lexicon) -> list[Fin
         return []
     findings: list[Finding] = []
     numbers = "|".join(sorted((re.escape(word) for word in words.numbers), key=len, reverse=True)) or "(?!)"
-    pattern = re.compile(rf"(?<![\w.,])(?P<n>\d{{1,3}}|{numbers})[\s-]*(?:\w+[\s-]+){{0,2}}(?:{unit.pattern})")
+    pattern = re.compile(rf"(?<![\w.,])(?<!\d[ \u00a0\u202f])(?P<n>\d{{1,3}}|{numbers})[\s-]*(?:\w+[\s-]+){{0,2}}(?:{unit.pattern})")
     for found in pattern.finditer(reading.open_folded):
         text = found.group("n")
         value = int(text) if text.isdigit() else words.numbers.get(text)
