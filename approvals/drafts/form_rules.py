@@ -16,7 +16,7 @@ _JOINERS = frozenset("\u200c\u200d")
 _HEADER = re.compile(r"(?im)^(?:bcc|cc|to|from|reply-to|subject|content-type|mime-version|x-[a-z-]+|return-path)\s*:\s*\S")
 _PLACEHOLDER = re.compile(
     r"\{\{.*?\}\}|\{%.*?%\}|\$\{[^}\n]*\}|\{\s*[\w .\-]{1,40}\s*\}|\[\s*(?P<inner>[^\]\n]{1,60})\s*\](?!\()|<\s*[\w ]{2,40}\s*>|«\s*\w[\w ]{0,30}\s*»|‹[^›\n]{1,30}›"
-    r"|%[A-Za-z_]{3,}%|%\(?[a-z_]{3,}\)?s\b|(?<!\d)(?<!\d\s)%[sd](?!\w)|(?<!\w)@@\w+|__\w+__|(?<!\w)[A-Za-z]{2,}(?:_[A-Za-z]{2,})+(?!\w)|_{3,}|\b(?:x{3,}|X{3,})\b|\b(?:XX|xx)[.,](?:XX|xx|00)\b|(?i:\b(?:lorem ipsum|tbd|tbc|to be (?:filled|confirmed|added)|insert (?:\w+ ){0,3}here|fixme)\b)|\bTODO\b"
+    r"|%[A-Za-z_]{3,}%|%\(?[a-z_]{3,}\)?s\b|(?<!\d)(?<!\d\s)%[sd](?!\w)|(?<!\w)@@\w+|__\w+__|(?<!\w)[A-Za-z]{2,}(?:_[A-Za-z]{2,})+(?!\w)|_{3,}|\b(?:x{3,}|X{3,})\b|\b(?:XX|xx)[.,](?:XX|xx|00)\b|\b(?i:dd|jj|gg|tt|aa|yyyy|aaaa|jjjj)[./-](?i:mm)[./-](?i:yyyy|yy|aaaa|jjjj|gggg|rrrr|dd|jj)\b|(?i:\b(?:lorem ipsum|tbd|tbc|to be (?:filled|confirmed|added)|insert (?:\w+ ){0,3}here|fixme)\b)|\bTODO\b"
     r"|(?<![\w'’])(?:undefined|NaN|NULL|None|null|nil|\[object Object\]|N/A|#REF!|#N/A|#VALUE!)(?![\w'’])|〇〇|○○|◯◯|●●|××|△△|(?<!\w)\?\?\?+|<<[^>\n]*>>|\$[A-Z_]{4,}\b"
 )  # fmt: skip
 _EMPTY_GREETING = re.compile(

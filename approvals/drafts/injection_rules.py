@@ -28,7 +28,9 @@ _ORDER = re.compile(
     r"(?i)\b(?:ai|assistant|model|bot|system|prompt|ignore|disregard|override|instruction\w*|you must|tell the customer|tell them|say that|write|mention|include|add|sign off|reply|respond|answer|state that|offer|promise|apply|give"
     r"|ki|anweisung\w*|ignorier\w*|schreib\w*|erwahn\w*|sag\w*|teil\w* mit|gewahr\w*|biete\w*|ia|consigne\w*|ignore[zr]?|dites?|ecri\w*|indique[zr]?|mentionne\w*|offre[zr]?|accorde\w*|ignora\w*|di(?:ga|gale|le)?\b|escrib\w*|indica\w*|menciona\w*"
     r"|ofrece\w*|ofrezca\w*|diga\w*|escreva\w*|informe\w*|ofereca\w*|negeer|schrijf\w*|vermeld\w*|zeg\w*|geef\w*|bied\w*|ignorare|scriv\w*|comunica\w*|offri\w*|dica\w*|di'|ignorera|skriv\w*|saga|erbjud\w*|fortael|skrive|tilbyd|tilby|kirjoita|kerro|tarjoa|yaz\w*|soyle\w*"
-    r"|belirt\w*|zignoruj|napisz|powiedz|zaoferuj|wplec\w*|dodaj|dopisz|umiesc|wstaw|zakoncz|napis\w*|rekn\w*|nabidn\w*)\b|書いて|伝えて|無視|忽略|告诉|写|告知|무시|알려|작성|اكتب|تجاهل|أخبر|अनदेखा|लिखें|напиши|игнорир|скажи"
+    r"|rispondi\w*|parla\w*|aggiung\w*|inserisci|chiudi|conferma\w*|respond\w*|agreg\w*|anad\w*|inclu\w*|termin\w*|repond\w*|ajout\w*|adicion\w*|antwort\w*|fuge|beende\w*|bestatig\w*|nenn\w*|antwoord\w*|voeg\w*|sluit\w*|bevestig\w*|svar\w*|lagg|bekraft\w*|lova|avsluta|tilfoj|bekraeft\w*|bekreft\w*"
+    r"|vastaa|lisaa|vahvista|lopeta|ird|irj\w*|utasitas\w*|valaszol\w*|tedd|scri\w*|spune\w*|raspund\w*|adaug\w*|yanitla|ekle|bitir|teyit|tulis\w*|sebut\w*|tambah\w*|jawab|konfirmasi\w*|viet|tra loi"
+    r"|belirt\w*|zignoruj|napisz|powiedz|zaoferuj|wplec\w*|dodaj|dopisz|umiesc|wstaw|zakoncz|napis\w*|rekn\w*|nabidn\w*)\b|書いて|伝えて|無視|忽略|告诉|写|告知|무시|알려|작성|اكتب|تجاهل|أخبر|अनदेखा|लिखें|लिखो|γραψ|απαντησ|προσθεσ|επιβεβαιωσ|เขียน|ตอบ|ปิดท้าย|ใส่|บอก|써|넣어|書く|入れ|加え|寫|加上|确认|確認|напиши|игнорир|скажи"
 )  # fmt: skip
 
 

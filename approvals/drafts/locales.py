@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -10,6 +11,7 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 from babel.numbers import NumberPattern, format_decimal, get_currency_symbol, parse_pattern
 
+from approvals.drafts.folding import fold_pattern
 from billing_ai.kernel.money import Money, exponent
 
 FALLBACK = "en-US"
@@ -72,3 +74,11 @@ def date_text(day: date, tag: str, length: str = "long") -> str:
 def is_right_to_left(tag: str) -> bool:
     """Whether the message is read from right to left."""
     return language_of(tag) in RIGHT_TO_LEFT
+
+
+@lru_cache(maxsize=256)
+def proper_words(tag: str) -> frozenset[str]:
+    """The single words, folded, of the names of languages and countries: written with a capital in many languages, and nobody's name. Source: CLDR."""
+    locale = babel_locale(tag)
+    names = [*locale.languages.values(), *locale.territories.values()]
+    return frozenset(word for name in names for word in re.findall(r"[^\W\d_]{2,}", fold_pattern(str(name))))

@@ -23,10 +23,12 @@ _OF = 4
 """The longest word for "of", alone between two amounts."""
 _TOTAL = re.compile(
     r"total|i alt|samlet|sammanlagt|summa|gesamt|insgesamt|ensemble|complessiv|totaal|sum\w*|razem|calkowit|laczn|celkov|celkem|yhteensa|kokonais|loppusumma|toplam|osszesen|vegosszeg|teljes|συνολ|всего|общ[аеи]|сумм|усього|загальн"
-    r"|합계|총|合計|総額|总额|總額|总计|總計|总金额|jumlah|tong|कुल|ال?إجمالي|الاجمالي|סך|כולל|รวม|ทั้งหมด"
+    r"|합계|총|合計|総額|总额|總額|总计|總計|总金额|jumlah|tong|कुल|إجمالي|اجمالي|المجموع|סך|כולל|รวม|ทั้งหมด"
 )
+# What a line calls the amount that ends it.
+_LABEL = re.compile(r"(?:^|\n)\W*([^\n:：\d]{2,40})[:：][\s*]*$")
 _PARTS = re.compile(r"[;,–—、，]")
-_SENTENCE_END = re.compile(r"[.!?。！？\n](?:\s|$)")
+_SENTENCE_END = re.compile(r"[.!?。！？](?:\s|$)|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def check_money(reading: Reading, case: Case) -> list[Finding]:
         if known is None or amount.is_negative:
             findings.append(finding("wrong_amount", reading, amount.start, amount.end, expected))
         judged.append((amount, known))
-    findings += _check_roles(reading, case, judged)
+    findings += _check_roles(reading, case, judged) or _check_labels(reading, case, judged)
     reading.amounts += [(amount.start, amount.end, value) for amount, value in judged if value is not None]
     for amount, _ in judged:
         reading.blank(amount.start, amount.end)
@@ -147,6 +149,26 @@ def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount,
                 right_value = case.facts.invoice.amount_due if role == "due" else case.facts.invoice.amount_paid
                 if right_value is not None:
                     findings.append(finding("wrong_amount", reading, amount.start, amount.end, money_text(right_value, case.locale)))
+    return findings
+
+
+def _check_labels(reading: Reading, case: Case, judged: list[tuple[WrittenAmount, Decimal | None]]) -> list[Finding]:
+    """A line of its own with a label: "Still open: 760.00", "Total: 230.00"."""
+    due = case.facts.invoice.amount_due
+    if case.facts.invoice.amount_paid is None or not case.lexicons:
+        return []
+    open_words = case.lexicons[0].any_of("role_due")
+    findings: list[Finding] = []
+    for amount, value in judged:
+        label = _LABEL.search(reading.folded[: amount.start])
+        if label is None or value is None or "\n" not in f"{reading.folded[amount.end :].strip(' .*')}\n"[:1]:
+            continue
+        roles = case.amounts[value]
+        if open_words is not None and open_words.search(label.group(1)) is not None:
+            if not roles & {"due", "discounted", "open"}:
+                findings.append(finding("wrong_amount", reading, amount.start, amount.end, money_text(due, case.locale)))
+        elif _TOTAL.search(label.group(1)) is not None and roles == {"paid"}:
+            findings.append(finding("wrong_amount", reading, amount.start, amount.end, "the invoice's total"))
     return findings
 
 

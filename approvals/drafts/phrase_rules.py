@@ -21,6 +21,11 @@ _EXPECTED = {
     "state_claim": "nothing about payment or state that is not in the facts",
     "prompt_leak": "nothing about prompts, models or drafting",
 }
+_ONE_WORD = 16
+_NEEDS = re.compile(
+    r"\b(?:needs?|wish\w*|would like|queried|braucht|benotigt|wunscht|a besoin|souhaite\w*|necesit\w*|precis\w*|serve|ha bisogno|nodig|heeft|behover|trenger|har brug|potrzebuj\w*|potrebuj\w*|tarvitse\w*|isterse|gerekiyorsa|szuksege|are nevoie"
+    r"|can\b|perlu|membutuhkan|χρειαζ\w*|треб\w*|нужн\w*|потрібн\w*|потребує)|必要|需要|필요|ต้องการ|चाहिए|צריכ|זקוק|تحتاج|يحتاج|احتاج"
+)
 _CLAUSE_END = re.compile(r"[.!?;:,\n。！？，、—–]")
 _ASKED = frozenset("?？؟")
 # What stands between two commas behind an invoice's number: "that invoice <number>, issued on <day> to <name>, is paid".
@@ -51,7 +56,9 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
                     continue
                 if rule == "promise" and _promises_nothing(text, found, case, words):
                     continue
-                if rule == "false_urgency" and _is_retry_tomorrow(found, case, words):
+                if rule == "false_urgency" and (_is_retry_tomorrow(found, case, words) or _is_no_hurry(text, reading.plain, found)):
+                    continue
+                if rule == "threat_legal" and _asks_for_a_copy(text, found, words):
                     continue
                 if rule == "state_claim" and _is_no_claim(text, found, case, words):
                     continue
@@ -85,6 +92,20 @@ def _is_retry_tomorrow(found: re.Match[str], case: Case, words: Lexicon) -> bool
         and tomorrow is not None
         and tomorrow.fullmatch(found.group(0)) is not None
     )
+
+
+def _is_no_hurry(text: str, plain: str, found: re.Match[str]) -> bool:
+    """Whether "the picture as of today:" opens a list, or "Otherwise" only leads to where we can be reached."""
+    if text[found.end() :].lstrip(" ").startswith(":"):
+        return True
+    start, end = _bounds(text, found)
+    return not text[start : found.start()].strip() and len(found.group(0)) <= _ONE_WORD and "@" in plain[found.end() : end]
+
+
+def _asks_for_a_copy(text: str, found: re.Match[str], words: Lexicon) -> bool:
+    """Whether a lawyers' department is only one that may need papers: "If your legal department needs a copy"."""
+    start, end = _bounds(text, found)
+    return _NEEDS.search(text[start:end]) is not None and (text[end : end + 1] in _ASKED or _is_conditional(text, found, words))
 
 
 def _is_grounded(found: re.Match[str], case: Case, words: Lexicon) -> bool:
@@ -141,9 +162,14 @@ def _is_part_payment(text: str, found: re.Match[str], case: Case, words: Lexicon
 
 def _sentence(text: str, found: re.Match[str]) -> str:
     """The sentence round a match."""
-    start = max(text.rfind(mark, 0, found.start()) for mark in ".!?\n。！？") + 1
-    ends = [index for mark in ".!?\n。！？" if (index := text.find(mark, found.end())) >= 0]
-    return text[start : min(ends, default=len(text))]
+    start, end = _bounds(text, found)
+    return text[start:end]
+
+
+def _bounds(text: str, found: re.Match[str]) -> tuple[int, int]:
+    start = max(text.rfind(mark, 0, found.start()) for mark in ".!?\n。！？؟।") + 1
+    ends = [index for mark in ".!?\n。！？؟।" if (index := text.find(mark, found.end())) >= 0]
+    return start, min(ends, default=len(text))
 
 
 def _is_conditional(text: str, found: re.Match[str], words: Lexicon) -> bool:
@@ -155,6 +181,9 @@ def _is_conditional(text: str, found: re.Match[str], words: Lexicon) -> bool:
     # Asked; or the answer to a question: "Already paid? Then there is nothing for you to do."
     if text[end : end + 1] in _ASKED or (start and text[start - 1] in _ASKED):
         return True
+    inverted = words.any_of("inverted")
+    if inverted is not None and (opening := inverted.match(text[start:].lstrip())) is not None and opening.end() < found.end() - start:
+        return True  # "Is the money on its way, you need not do anything": the Germanic if without an if
     # "Nothing for you to do if you have paid": an if that follows before another comma than its own belongs to the claim.
     after = re.split(r"[.!?;,\n]", text[found.end() : found.end() + 24].lstrip(" ,"))[0]
     if words.is_spaced and conditionals is not None and conditionals.search(after) is not None:
@@ -168,6 +197,7 @@ def _discounts(reading: Reading, case: Case, words: Lexicon, hits: dict[str, lis
     allowed = " or ".join(offer.label for offer in case.facts.allowed_offers) or "no offer in this case"
     soft = words.any_of("discount_soft") if "percent" in kinds else None
     part = words.any_of("part_words")
+    partly = words.any_of("part_payment") if case.facts.invoice.amount_paid is not None else None
     found = [
         match
         for match in hits.get("discount", ())
@@ -176,6 +206,8 @@ def _discounts(reading: Reading, case: Case, words: Lexicon, hits: dict[str, lis
     ]
     if "installments" not in kinds:
         found += hits.get("instalments", ())
+    if partly is not None:
+        found = [match for match in found if partly.fullmatch(match.group(0)) is None]
     return [finding("unauthorised_discount", reading, match.start(), match.end(), allowed) for match in found]
 
 
