@@ -112,6 +112,10 @@ def _check_weekdays(reading: Reading, case: Case, spans: list[tuple[int, int, da
                 continue
             name = match.group(1)
             number = shape.weekdays.get(name, shape.short_weekdays.get(name))
+            if number is None and match is before:
+                # Names of two words: "יום שני", "thứ hai".
+                whole = head[: match.end(1)]
+                number = next((day for weekday, day in shape.weekdays.items() if " " in weekday and whole.endswith(weekday)), None)
             if number is None:
                 stem = shape.weekday_pattern.fullmatch(name)
                 number = shape.weekdays.get(stem.group("name")) if stem is not None else _cjk_weekday(name, shape.weekdays)

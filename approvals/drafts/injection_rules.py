@@ -101,7 +101,9 @@ def _obeyed(reading: Reading, case: Case, note: Reading) -> list[Finding]:
         return []
     words = [found.group(0) for found in _TOKEN.finditer(note.plain)]
     wanted = {
-        _stem(word) for word in map(fold_pattern, words) if len(word) >= _RARE and word.isalpha() and not _is_payment_word(word, case)
+        _stem(word)
+        for word in map(fold_pattern, words)
+        if len(word) >= _RARE and word.isalpha() and _ORDER.fullmatch(word) is None and not _is_payment_word(word, case)
     }
     spoken = [fold_pattern(word) for word in words]
     rows = {tuple(spoken[index : index + _IN_A_ROW]) for index in range(len(spoken) - _IN_A_ROW + 1)}

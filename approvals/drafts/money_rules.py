@@ -23,7 +23,7 @@ _OF = 4
 """The longest word for "of", alone between two amounts."""
 _TOTAL = re.compile(
     r"total|i alt|samlet|sammanlagt|summa|gesamt|insgesamt|ensemble|complessiv|totaal|sum\w*|razem|calkowit|laczn|celkov|celkem|yhteensa|kokonais|loppusumma|toplam|osszesen|vegosszeg|teljes|συνολ|всего|общ[аеи]|сумм|усього|загальн"
-    r"|합계|총|合計|総額|总额|總額|总计|總計|总金额|jumlah|tong|कुल|إجمالي|اجمالي|المجموع|סך|כולל|รวม|ทั้งหมด"
+    r"|합계|총|合計|総額|总额|總額|总计|總計|总金额|jumlah|tong|कुल|إجمالي|اجمالي|المجموع|סך|כולל|מתוך|รวม|ทั้งหมด"
 )
 # What a line calls the amount that ends it.
 _LABEL = re.compile(r"(?:^|\n)\W*([^\n:：\d]{2,40})[:：][\s*]*$")

@@ -41,6 +41,7 @@ _BEGINS = re.compile(r"(?:^|[.!?:;…•*|/\n\-–—(\[{\"“”„«»‘¿¡#
 _JOINS = re.compile(
     r"(?: | ?& ?|-| \d+ | (?:de|da|do|das|dos|du|des|del|della|dei|di|of|and|y|e|et|und|van|von|der|den|la|le|les|the|og|och|i|за|и|і|και) (?:la |le |los |las |der |den |the )?)"
 )
+_RARE_SMALL = 4
 _LONG_NAME = 5
 # "Our office is by the court in Aarhus": a single name beside these is a place's.
 _PLACE = re.compile(
@@ -185,6 +186,7 @@ def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]
     if not lines or not case.lexicons:
         return []
     team = _vocabulary(case, "team", "closings", "recipients")
+    small = languages_of_words()
     expected = f"{case.facts.sender_name} or {case.facts.vendor}"
     if channel == "sms":
         tail = re.search(r"(?:[-–—/|.。!]|" + FILL + r")\s*((?:[^\W\d_a-z][\w&'’]*\s?){1,4})$", reading.open.rstrip())
@@ -223,6 +225,10 @@ def check_signature(reading: Reading, case: Case, channel: str) -> list[Finding]
             unknown = [word for word in _unknown_words(text, case, team) if word[:1].isupper() or not word[:1].islower()]
             if is_sentence:
                 unknown = [] if case.language == "de" else [word for word in unknown if "A" <= word[:1] <= "Z"]  # what can only be a name
+            if text.rstrip().endswith(",") and any(
+                len(word) >= _RARE_SMALL and word[:1].islower() and word not in small for word in _ANY_LETTERS.findall(text)
+            ):
+                continue  # "Pardon pour ce dérangement,": one more line of good wishes, and no name with "de la" in it
             if len(re.findall(f"{FILL}+", text)) > 1 and all(word.upper() == word.lower() for word in unknown):
                 continue  # both of our names, and what joins them in a script without capitals
             if unknown:

@@ -22,9 +22,19 @@ _EXPECTED = {
     "prompt_leak": "nothing about prompts, models or drafting",
 }
 _ONE_WORD = 16
+_LAST = re.compile(r"ultim|dernier|letzt|last|past|senaste|siste|sidste|laatste|viime|ostatni|posledn|son\b|utolso|τελευται|последн|останн")
 _NEEDS = re.compile(
     r"\b(?:needs?|wish\w*|would like|queried|braucht|benotigt|wunscht|a besoin|souhaite\w*|necesit\w*|precis\w*|serve|ha bisogno|nodig|heeft|behover|trenger|har brug|potrzebuj\w*|potrebuj\w*|tarvitse\w*|isterse|gerekiyorsa|szuksege|are nevoie"
     r"|can\b|perlu|membutuhkan|χρειαζ\w*|треб\w*|нужн\w*|потрібн\w*|потребує)|必要|需要|필요|ต้องการ|चाहिए|צריכ|זקוק|تحتاج|يحتاج|احتاج"
+)
+_CARD_PARTICULARS = re.compile(
+    r"(?:card (?:number|detail)s?|cvv|cvc|security codes?|kartennummer\w*|kartendaten|prufziffer\w*|sicherheitscode\w*|numeros? de (?:la |votre |su |tu |sua )?(?:carte|tarjeta|cartao)|numero (?:do|da|de su|de tu|del) (?:cartao|tarjeta)|numeros? de tarjeta|cryptogramme|datos de (?:la |su |tu )?tarjeta"
+    r"|dados do cartao|numer\w* (?:della |di )?carta|dati della carta|kaartnummer\w*|kaartgegevens|beveiligingscode\w*|kortnummer\w*|kortuppgifter|kortoplysninger|kortopplysninger|sakerhetskod\w*|sikkerhedskode\w*|sikkerhetskode\w*|kontrolcif\w*|korttinumero\w*|numer\w* kart\w*|cisl\w* karet|cisl\w* karty|kart numara\w*"
+    r"|kartyaszam\w*|bankkartya\w*|numarul cardului|numere(?:le)? de card|datele cardului|номер\w* карт\w*|αριθμ\w* (?:της )?καρτας|カード番号|カード情報|セキュリティコード|卡号|卡號|安全码|安全碼|카드 ?번호|보안 ?코드|nomor kartu|so the|หมายเลขบัตร|เลขบัตร|رقم البطاقة|أرقام البطاقات|مספר כרטיס|פרטי כרטיס|कार्ड नंबर|कार्ड नम्बर)"
+)
+_NEVER = re.compile(
+    r"(?:\bnever\b|\bdo not\b|\bdon't\b|\bniemals\b|\bnie\b|\bnicht\b|\bkeine\b|\bjamais\b|\bnunca\b|\bno (?:envie|nos envie|comparta|mande)\w*|\bnao (?:envie|partilhe|compartilhe)\w*|\bmai\b|\bnon (?:inviare|inviate|invii)\b|\bnooit\b|\bgeen\b|\baldrig\b|\baldri\b|\binte\b|\bikke\b|\bala\b|\balkaa\b|\bkoskaan\b"
+    r"|\bnigdy\b|\bnie\b|\bnikdy\b|\bneposilejte\b|\bsoha\b|\bne\b|\bniciodata\b|\bnu\b|\basla\b|никогда|ніколи|\bне\b|ποτε|\bμην|絶対|決して|ないで|절대|마세요|마십시오|勿|不要|切勿|อย่า|đung|\bjangan\b|कभी|\bन\b|לעולם|\bאל\b|\bאין\b|أبدا|\bلا\b|عدم)"
 )
 _CLAUSE_END = re.compile(r"[.!?;:,\n。！？，、—–]")
 _ASKED = frozenset("?？؟")
@@ -50,17 +60,20 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
             hits = {
                 rule: [match for match in matches if reads_as(_sentence(text, match), words.language)] for rule, matches in hits.items()
             }
+        warnings = _warnings_of_fraud(text)
         for rule, expected in _EXPECTED.items():
             for found in hits.get(rule, ()):
+                if rule == "promise" and any(start <= found.start() < end for start, end in warnings):
+                    continue  # "Never send us a card number": no promise
                 if rule == "consequence" and _is_grounded(found, case, words):
                     continue
                 if rule == "promise" and _promises_nothing(text, found, case, words):
                     continue
-                if rule == "false_urgency" and (_is_retry_tomorrow(found, case, words) or _is_no_hurry(text, reading.plain, found)):
+                if rule == "false_urgency" and (_is_retry_tomorrow(found, case, words) or _is_no_hurry(text, reading.plain, found, words)):
                     continue
                 if rule == "threat_legal" and _asks_for_a_copy(text, found, words):
                     continue
-                if rule == "state_claim" and _is_no_claim(text, found, case, words):
+                if rule == "state_claim" and (_is_no_claim(text, found, case, words) or _is_told_impact(text, found, case, words)):
                     continue
                 if rule == "needless" and _is_conditional(text, found, words):
                     continue
@@ -68,7 +81,7 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
         findings += [
             finding("pii_leak", reading, m.start(), m.end(), "no request for secrets")
             for m in hits.get("asks_secret", ())
-            if not _is_denied(text, m, words)
+            if not _is_denied(text, m, words) and not any(start <= m.start() < end for start, end in warnings)
         ]
         findings += _discounts(reading, case, words, hits)
     findings += [finding("prompt_leak", reading, m.start(), m.end(), _EXPECTED["prompt_leak"]) for m in _LEAK.finditer(reading.open)]
@@ -94,18 +107,40 @@ def _is_retry_tomorrow(found: re.Match[str], case: Case, words: Lexicon) -> bool
     )
 
 
-def _is_no_hurry(text: str, plain: str, found: re.Match[str]) -> bool:
-    """Whether "the picture as of today:" opens a list, or "Otherwise" only leads to where we can be reached."""
+def _warnings_of_fraud(text: str) -> list[tuple[int, int]]:
+    """The sentences in which card particulars stand beside a "never": who warns of sending them asks for none, and promises nothing."""
+    sentences = {_bounds(text, found) for found in _CARD_PARTICULARS.finditer(text)}
+    return [(start, end) for start, end in sentences if _NEVER.search(text, start, end) is not None]
+
+
+def _is_told_impact(text: str, found: re.Match[str], case: Case, words: Lexicon) -> bool:
+    """Whether "access will be suspended from <day>" tells what the facts say will happen."""
+    access = words.any_of("access_words")
+    return (
+        case.facts.service_impact is not None
+        and access is not None
+        and access.search(found.group(0)) is not None
+        and FILL in _sentence(text, found)
+    )
+
+
+def _is_no_hurry(text: str, plain: str, found: re.Match[str], words: Lexicon) -> bool:
+    """Whether "the picture as of today:" opens a list, or "Otherwise" only leads to where we can be reached, or the last hours are over."""
     if text[found.end() :].lstrip(" ").startswith(":"):
         return True
     start, end = _bounds(text, found)
+    if _LAST.search(found.group(0)) is not None and _is_conditional(text, found, words):
+        negations = words.any_of("negations")
+        return negations is None or negations.search(text[start : found.start()]) is None  # "If you have paid in the last hours"
     return not text[start : found.start()].strip() and len(found.group(0)) <= _ONE_WORD and "@" in plain[found.end() : end]
 
 
 def _asks_for_a_copy(text: str, found: re.Match[str], words: Lexicon) -> bool:
     """Whether a lawyers' department is only one that may need papers: "If your legal department needs a copy"."""
     start, end = _bounds(text, found)
-    return _NEEDS.search(text[start:end]) is not None and (text[end : end + 1] in _ASKED or _is_conditional(text, found, words))
+    return _NEEDS.search(text[start:end]) is not None and (
+        text[end : end + 1] in _ASKED or _is_conditional(text, found, words) or "isterse" in text[start:end]
+    )
 
 
 def _is_grounded(found: re.Match[str], case: Case, words: Lexicon) -> bool:
@@ -201,7 +236,8 @@ def _discounts(reading: Reading, case: Case, words: Lexicon, hits: dict[str, lis
     found = [
         match
         for match in hits.get("discount", ())
-        if (soft is None or soft.search(match.group(0)) is None)
+        # With a percentage allowed, one that was judged stands in the words for it: "we take 5 % off the amount".
+        if (soft is None or (soft.search(match.group(0)) is None and FILL not in match.group(0)))
         and not (part is not None and part.search(match.group(0)) is not None and _is_part_payment(reading.open_folded, match, case, words))
     ]
     if "installments" not in kinds:

@@ -22,9 +22,9 @@ _ACCOUNT = re.compile(
 _BRANDS = re.compile(
     r"\b(visa|master ?card|maestro|amex|american express|diners(?: club)?|discover|jcb|unionpay|carte bancaire|girocard|elo)\b"
 )
-_EXPIRY = re.compile(r"(?<![\d/.\-])(?P<month>0?[1-9]|1[0-2])\s?[/\-.]\s?(?P<year>20\d\d|\d\d)(?![\d/.\-])")
+_EXPIRY = re.compile(r"(?<![\d/.\-])(?P<month>0?[1-9]|1[0-2])\s?[/\-.]\s?(?P<year>20\d\d|\d\d)(?![\d/\-]|\.\d)")
 # Two digits and a full stop, or a year in Chinese, Japanese or Korean, are a date behind a colon and no card's last digits.
-_ENDING = re.compile(r"[\s:*•·.xX#(（「-]{0,8}(\d{2,6})(?!\d|\.\s?\w|[/-]\d|\s?[年년])")
+_ENDING = re.compile(r"[\s:*•·.xX#(（「-]{0,8}(\d{2,6})(?!\d|\.\s?\w|[,/-]\d|\s?[年년])")
 _GOOD_BIN = re.compile(r"[1-9]\d{12,18}")
 
 
@@ -115,6 +115,9 @@ def _check_card(reading: Reading, case: Case) -> list[Finding]:
     if card is not None:
         for found in re.finditer(rf"(?<!\d){re.escape(card.last4)}(?!\d)", reading.open):
             reading.blank(*found.span())
+        for found in _EXPIRY.finditer(reading.open):
+            if _is_expiry(found.group("month"), found.group("year"), card.exp):
+                reading.blank(*found.span())  # whatever word for "valid until" stands before it
     for words in case.lexicons:
         expiry = words.any_of("expiry")
         if expiry is None:

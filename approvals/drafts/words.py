@@ -301,6 +301,7 @@ def lexicon(language: str) -> Lexicon | None:
                 *kinds.get("lodged", ()),
             ),
             "shut_words": tuple(kinds.get("shuts", ())),
+            "access_words": tuple(kinds.get("access", ())),
             "part_words": tuple(kinds.get("part", ())),
             # What a part payment does not make true.
             "whole_words": tuple(entry for kind in ("all", "settled", "undone", "ended", "closed") for entry in kinds.get(kind, ())),
