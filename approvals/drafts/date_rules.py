@@ -190,6 +190,9 @@ def check_durations(reading: Reading, case: Case) -> list[Finding]:
                 if _WE_ANSWER.search(_sentence(reading.open_folded, found.start())):
                     reading.blank(found.start(), found.end())
                     continue
+                if unit == "month" and any(offer.type == "installments" and offer.value == number for offer in facts.allowed_offers):
+                    reading.blank(found.start(), found.end())
+                    continue  # "in 4 monthly instalments"
                 if unit == "minute":
                     if number >= _LONG_MINUTES:
                         findings.append(

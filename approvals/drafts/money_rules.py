@@ -23,8 +23,10 @@ _OF = 4
 """The longest word for "of", alone between two amounts."""
 _TOTAL = re.compile(
     r"total|i alt|samlet|sammanlagt|summa|gesamt|insgesamt|ensemble|complessiv|totaal|sum\w*|razem|calkowit|laczn|celkov|celkem|yhteensa|kokonais|loppusumma|toplam|osszesen|vegosszeg|teljes|συνολ|всего|общ[аеи]|сумм|усього|загальн"
-    r"|합계|총|合計|総額|总额|總額|总计|總計|总金额|jumlah|tong|कुल|إجمالي|اجمالي|المجموع|סך|כולל|מתוך|รวม|ทั้งหมด"
+    r"|합계|총|合計|総額|总额|總額|总计|總計|总金额|jumlah|tong|कुल|إجمالي|اجمالي|المجموع|סך ה|סה\"כ|כולל|מתוך|รวม|ทั้งหมด"
 )
+# "the total of", right before an amount.
+_TOTAL_IS = re.compile(rf"(?:{_TOTAL.pattern})\w{{0,4}}[\s:]*(?:of|de|von|di|van|av|af|av|na|z|ze)?\s*$")
 # What a line calls the amount that ends it.
 _LABEL = re.compile(r"(?:^|\n)\W*([^\n:：\d]{2,40})[:：][\s*]*$")
 _PARTS = re.compile(r"[;,–—、，]")
@@ -143,6 +145,11 @@ def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount,
                 if any(pattern is not None and pattern.search(sentence) for pattern in (negations, ought)):
                     continue  # "we cannot see that … is paid", "… is not paid yet", "… was to be paid by"
             roles = case.amounts[value]
+            if roles == {"paid"} and _TOTAL_IS.search(before) is not None and case.facts.invoice.total is not None:
+                findings.append(
+                    finding("wrong_amount", reading, amount.start, amount.end, money_text(case.facts.invoice.total, case.locale))
+                )
+                break
             if "total" in roles and _TOTAL.search(before[-_ROLE_REACH:]) is not None:
                 continue  # "of the total of 760.00 we have received 230.00, and 530.00 remain"
             if said and role not in roles and not roles & {"instalment", "discounted", "other", "open"}:

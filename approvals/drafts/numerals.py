@@ -11,7 +11,7 @@ from pathlib import Path
 from babel.core import get_global
 from babel.numbers import get_currency_symbol, get_decimal_symbol, get_territory_currencies
 
-from approvals.drafts.folding import NOT_AFTER_WORD, UNSPACED, fold_pattern
+from approvals.drafts.folding import LETTERS, NOT_AFTER_WORD, UNSPACED, fold_pattern
 from approvals.drafts.locales import babel_locale
 
 _SPACES = " \u00a0\u202f\u2009"
@@ -121,7 +121,7 @@ def currencies_of(token: str, tag: str) -> frozenset[str] | None:
         return frozenset({text.upper()})
     _, words, _, adjectives = _currency_words()
     result: frozenset[str] | None = None
-    parts = re.findall(r"[^\W\d_]+", fold_pattern(text))
+    parts = re.findall(LETTERS, fold_pattern(text))
     if len(parts) > 1:
         said = next((code for part in parts for stem, code in adjectives.items() if part.startswith(stem)), None)
         if said is not None:

@@ -22,7 +22,7 @@ _ACCOUNT = re.compile(
 _BRANDS = re.compile(
     r"\b(visa|master ?card|maestro|amex|american express|diners(?: club)?|discover|jcb|unionpay|carte bancaire|girocard|elo)\b"
 )
-_EXPIRY = re.compile(r"(?<![\d/.\-])(?P<month>0?[1-9]|1[0-2])\s?[/\-.]\s?(?P<year>20\d\d|\d\d)(?![\d/\-]|\.\d)")
+_EXPIRY = re.compile(r"(?<![\d/.\-])(?<!\d\.\s)(?P<month>0?[1-9]|1[0-2])\s?[/\-.]\s?(?P<year>20\d\d|\d\d)(?![\d/\-]|\.\d)")
 # Two digits and a full stop, or a year in Chinese, Japanese or Korean, are a date behind a colon and no card's last digits.
 _ENDING = re.compile(r"[\s:*•·.xX#(（「-]{0,8}(\d{2,6})(?!\d|\.\s?\w|[,/-]\d|\s?[年년])")
 _GOOD_BIN = re.compile(r"[1-9]\d{12,18}")
