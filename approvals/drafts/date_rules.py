@@ -26,6 +26,11 @@ _WE_ANSWER = re.compile(
     r"|(?:we|wij) (?:antwoorden|reageren)|(?:antwoorden|reageren) (?:we|wij)|vi svara?er?|svara?er? vi|vastaamme|odpowiadamy|odpovidame|odpovime|yanitliyoruz|yanit ver"
     r"|(?:ご?返信|ご?回答)(?:いた|し|させ)|(?:답변|회신) ?(?:드|해)|(?:回复|答复|回覆)(?:您|你)"
 )
+# Beside these a number of days can only be the days past due.
+_OVERDUE = re.compile(
+    r"overdue|past due|uberfallig|verzug|en retard|de retard|de atraso|de retraso|in ritardo|te laat|forsen(?:ad|ing)|forsinket|myohassa|po terminie|opoznien|po splatnosti|v prodleni|kesedelem|intarzier|gecik|просроч|простроч|καθυστερ|ληξιπροθεσμ"
+    r"|遅延|超過|逾期|연체|terlambat|qua han|เลยกำหนด|تأخر|متأخر|באיחור|विलंब|देरी"
+)
 _DAYS_IN = {"hour": 0, "day": 1, "week": 7, "month": 30}
 
 
@@ -215,7 +220,10 @@ def check_durations(reading: Reading, case: Case) -> list[Finding]:
                         findings.append(
                             finding("false_urgency", reading, found.start(), found.end(), "no deadline that is not in the facts")
                         )
-                elif not any(abs(days - meant) <= slack for days in (overdue, term, *ahead)):
+                elif not any(
+                    abs(days - meant) <= slack
+                    for days in ((overdue,) if _OVERDUE.search(_sentence(reading.open_folded, found.start())) else (overdue, term, *ahead))
+                ):
                     findings.append(finding("wrong_date", reading, found.start(), found.end(), f"{overdue} days past due"))
                 reading.blank(found.start(), found.end())
     return findings

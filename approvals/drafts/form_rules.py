@@ -17,8 +17,10 @@ _HEADER = re.compile(r"(?im)^(?:bcc|cc|to|from|reply-to|subject|content-type|mim
 _PLACEHOLDER = re.compile(
     r"\{\{.*?\}\}|\{%.*?%\}|\$\{[^}\n]*\}|\{\s*[\w .\-]{1,40}\s*\}|\[\s*(?P<inner>[^\]\n]{1,60})\s*\](?!\()|<\s*[\w ]{2,40}\s*>|«\s*\w[\w ]{0,30}\s*»|‹[^›\n]{1,30}›"
     r"|%[A-Za-z_]{3,}%|%\(?[a-z_]{3,}\)?s\b|(?<!\d)(?<!\d\s)%[sd](?!\w)|(?<!\w)@@\w+|__\w+__|(?<!\w)[A-Za-z]{2,}(?:_[A-Za-z]{2,})+(?!\w)|_{3,}|\b(?:x{3,}|X{3,})\b|\b(?:XX|xx)[.,](?:XX|xx|00)\b|\b(?i:dd|jj|gg|tt|aa|yyyy|aaaa|jjjj)[./-](?i:mm)[./-](?i:yyyy|yy|aaaa|jjjj|gggg|rrrr|dd|jj)\b|(?i:\b(?:lorem ipsum|tbd|tbc|to be (?:filled|confirmed|added)|insert (?:\w+ ){0,3}here|fixme)\b)|\bTODO\b"
-    r"|(?<![\w'’])(?:undefined|NaN|NULL|None|null|nil|\[object Object\]|N/A|#REF!|#N/A|#VALUE!)(?![\w'’])|〇〇|○○|◯◯|●●|××|△△|(?<!\w)\?\?\?+|<<[^>\n]*>>|\$[A-Z_]{4,}\b"
+    r"|(?<![\w'’])(?:undefined|NaN|NULL|None|null|nil|\[object Object\]|N/A|#REF!|#N/A|#VALUE!)(?![\w'’])|[【［〔][^】］〕\n]{0,20}(?:填写|填寫|填入|记入|記入|入力|입력|기입)[^】］〕\n]{0,20}[】］〕]|〇〇|○○|◯◯|●●|××|△△|(?<!\w)\?\?\?+|<<[^>\n]*>>|\$[A-Z_]{4,}\b"
 )  # fmt: skip
+# What a subject is put under: "[안내] …".
+_TAGS = re.compile(r"안내|알림|공지|재안내|중요|확인|Web발신|ご案内|お知らせ|重要|ご確認|通知|提醒|温馨提示")
 _EMPTY_GREETING = re.compile(
     r"(?m)^(?:hi|hello|dear|hallo|bonjour|hola|ola|ciao|gentile|hej|hei|merhaba|dobry den|liebe[rs]?|beste|estimad[oa]|caro|cara|kaere|kara|sehr geehrte[rs]?)\s+,"
 )
@@ -194,6 +196,8 @@ def check_placeholders(reading: Reading, case: Case) -> list[Finding]:
     findings: list[Finding] = []
     for found in _PLACEHOLDER.finditer(reading.open):
         inner = found.group("inner")
+        if inner is not None and _TAGS.fullmatch(inner.strip()):
+            continue
         if inner is not None and (not re.search(r"\w", inner) or (FILL in inner and not re.search(r"[^\W\d_]{3,}", inner))):
             continue
         if FILL in found.group(0) and not re.search(r"\w", found.group(0)):

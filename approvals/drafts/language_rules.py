@@ -52,6 +52,11 @@ _CLOSE: dict[str, frozenset[str]] = {
 }  # fmt: skip
 _CHINESE = frozenset("您们這吗嗎请还沒给经费账帐賬页误邮这谢让关发对么麼")
 """Characters that Japanese is written without."""
+_OWN_LETTERS = {
+    "ro": "[ăîșțşţ]", "pl": "[ąęłńśźż]", "cs": "[ěřůďťň]", "hu": "[őűáéíóú]", "tr": "[ğışç]", "pt": "[ãõç]", "vi": "[đơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]", "es": "[ñ¿¡]", "sv": "[åäö]", "da": "[æøå]", "nb": "[æøå]", "fi": "[äö]",
+}  # fmt: skip
+"""Letters that tell a short sentence from those of the languages that a detector takes it for."""
+_TWO = 2
 _THREE = 3
 """So many characters of the other form of Chinese are no slip of one name."""
 _LETTER_RUN = re.compile(r"[^\W\d_]+")
@@ -215,6 +220,8 @@ def _is_wrong(words: str, letters: str, language: str) -> bool:
     own = values.get(language, 0.0)
     mine, theirs = _small_words(words, language)
     if mine >= 3 and mine >= theirs:
+        return False
+    if len(letters) < _ENOUGH and len(re.findall(_OWN_LETTERS.get(language, "(?!)"), words.lower())) >= _TWO:
         return False
     # A short passage is told by letters and small words together; two languages close to one another share what they get by letters.
     is_told_by_words = own < 0.02 and theirs - mine >= 2

@@ -106,7 +106,7 @@ def currency_patterns(tag: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     word = rf"(?i:(?:[^\W\d_]{{2,}}[.\- ])?(?<!\w)(?:{stems})\w{{0,2}}(?!\w)(?:[ \u00a0](?:{adjectives})\w{{0,4}})?)"
     gap = rf"[{_SPACES}]?"
     before = rf"(?P<mark>{mark}|(?i:(?<!\w)euros?(?!\w)))(?:{gap}(?P<second>{mark}))?(?P<gap>{gap})(?P<sign>[-−–]?){gap}$"
-    after = rf"(?:{gap}|-)(?P<mark>{mark}|{word})(?:{gap}\(?(?P<second>{mark}))?"
+    after = rf"(?:{gap}|-)(?P<mark>{word}|{mark})(?:{gap}\(?(?P<second>{mark}))?"
     return re.compile(before), re.compile(after)
 
 

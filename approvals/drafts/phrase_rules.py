@@ -22,6 +22,7 @@ _EXPECTED = {
     "prompt_leak": "nothing about prompts, models or drafting",
 }
 _ONE_WORD = 16
+_NEAR = 6
 _LAST = re.compile(r"ultim|dernier|letzt|last|past|senaste|siste|sidste|laatste|viime|ostatni|posledn|son\b|utolso|τελευται|последн|останн")
 _NEEDS = re.compile(
     r"\b(?:needs?|wish\w*|would like|queried|braucht|benotigt|wunscht|a besoin|souhaite\w*|necesit\w*|precis\w*|serve|ha bisogno|nodig|heeft|behover|trenger|har brug|potrzebuj\w*|potrebuj\w*|tarvitse\w*|isterse|gerekiyorsa|szuksege|are nevoie"
@@ -237,7 +238,10 @@ def _discounts(reading: Reading, case: Case, words: Lexicon, hits: dict[str, lis
         match
         for match in hits.get("discount", ())
         # With a percentage allowed, one that was judged stands in the words for it: "we take 5 % off the amount".
-        if (soft is None or (soft.search(match.group(0)) is None and FILL not in match.group(0)))
+        if (
+            soft is None
+            or (soft.search(match.group(0)) is None and FILL not in match.group(0) + reading.open_folded[match.end() : match.end() + _NEAR])
+        )
         and not (part is not None and part.search(match.group(0)) is not None and _is_part_payment(reading.open_folded, match, case, words))
     ]
     if "installments" not in kinds:
