@@ -114,7 +114,8 @@ def draft_policy(in_force: Rules | None = None) -> DraftPolicy:
     else:
         row = Policy.objects.filter(key="draft.brand", is_enabled=True).first()
         params = row.params if row else {}
-    return DraftPolicy(forbidden_words=brand.of(params).forbidden_words)
+    # Who edits may mean somebody: a single name is for a person to tell. A model's own words are held to more, by `verify_slots`.
+    return DraftPolicy(forbidden_words=brand.of(params).forbidden_words, one_strange_word="person")
 
 
 def render_and_verify(

@@ -41,6 +41,8 @@ _BEGINS = re.compile(r"(?:^|[.!?:;…•*|/\n\-–—(\[{\"“”„«»‘¿¡#
 _JOINS = re.compile(
     r"(?: | ?& ?|-| \d+ | (?:de|da|do|das|dos|du|des|del|della|dei|di|of|and|y|e|et|und|van|von|der|den|la|le|les|the|og|och|i|за|и|і|και) (?:la |le |los |las |der |den |the )?)"
 )
+# Words with capitals and numbers in a row.
+_NAME_RUN = re.compile(r"(?<!\w)[^\W\d_a-zà-ÿа-яα-ω][\w'’-]*(?: (?:& )?(?:[^\W\d_a-zà-ÿа-яα-ω][\w'’-]*|\d+))+")
 _RARE_SMALL = 4
 _LONG_NAME = 5
 # "Our office is by the court in Aarhus": a single name beside these is a place's.
@@ -348,9 +350,26 @@ def check_strangers(reading: Reading, case: Case, others: list[Finding]) -> list
                 runs.append([word])
         for run in runs:
             findings += _stranger(reading, sentence.start(), text, run, case, has_small=has_small)
+    findings += _half_right(reading, case)
     return [
         entry for entry in findings if not any(entry.span and start < entry.span[1] and entry.span[0] < end for start, end in found_already)
     ]
+
+
+def _half_right(reading: Reading, case: Case) -> list[Finding]:
+    """Names of which one word is our customer's and another is not: "Harbour 98 Traders" for "Harbour 88 Trading". The right ones were taken out before."""
+    if case.language == "de":
+        return []
+    company = re.findall(LETTERS, fold_pattern(case.facts.customer.company or ""))
+    own = {word for word in company if len(word) >= _RARE_SMALL and word not in languages_of_words()}
+    general = _vocabulary(case, "team", "recipients", "greetings", "closings", "capitals", "invoice")
+    findings: list[Finding] = []
+    for found in _NAME_RUN.finditer(reading.open):
+        parts = [fold_pattern(part) for part in re.findall(rf"{LETTERS}|\d+", found.group(0))]
+        others = [part for part in parts if part not in case.known_words and part not in general]
+        if own.intersection(parts) and others and len(parts) <= len(company) + 1:
+            findings.append(finding("wrong_name", reading, found.start(), found.end(), case.facts.customer.company or "no company"))
+    return findings
 
 
 def _is_strange(word: re.Match[str], text: str, case: Case, small: set[str]) -> bool:
