@@ -29,7 +29,7 @@ _WE_ANSWER = re.compile(
 # Beside these a number of days can only be the days past due.
 _OVERDUE = re.compile(
     r"overdue|past due|uberfallig|verzug|en retard|de retard|de atraso|de retraso|in ritardo|te laat|forsen(?:ad|ing)|forsinket|myohassa|po terminie|opoznien|po splatnosti|v prodleni|kesedelem|intarzier|gecik|просроч|простроч|καθυστερ|ληξιπροθεσμ"
-    r"|遅延|超過|逾期|연체|terlambat|qua han|เลยกำหนด|تأخر|متأخر|באיחור|विलंब|देरी"
+    r"|遅延|超過|逾期|연체|terlambat|qua han|เลยกำหนด|تأخر|متأخر|באיחור|מאחר|विलंब|देरी"
 )
 _DAYS_IN = {"hour": 0, "day": 1, "week": 7, "month": 30}
 

@@ -103,10 +103,21 @@ def check_money(reading: Reading, case: Case) -> list[Finding]:
 def check_due_is_named(parts: list[Reading], case: Case) -> list[Finding]:
     """wrong_amount where the one amount that a message names is the whole of an invoice of which a part was paid, or one line of it."""
     named = [(reading, start, end, value) for reading in parts for start, end, value in reading.amounts]
+    twice = [entry for entry in named if case.amounts[entry[3]] == {"total"}]
+    if len(twice) > 1 and (bare := [entry for entry in twice if not _is_told_as_total(*entry[:3])]) and len(bare) < len(twice):
+        # Once as the total and once, before it, as what is open.
+        reading, start, end, _ = bare[0]
+        return [finding("wrong_amount", reading, start, end, money_text(case.facts.invoice.amount_due, case.locale))]
     if len({value for *_, value in named}) != 1 or not case.amounts[named[0][3]] <= {"total", "line"}:
         return []
     reading, start, end, _ = named[0]
     return [finding("wrong_amount", reading, start, end, money_text(case.facts.invoice.amount_due, case.locale))]
+
+
+def _is_told_as_total(reading: Reading, start: int, end: int) -> bool:
+    """Whether a word for the whole stands beside an amount."""
+    around = reading.folded[max(0, start - _ROLE_REACH) : start], reading.folded[end : end + _OF * 3]
+    return any(_TOTAL.search(_SENTENCE_END.split(text)[-1 if index == 0 else 0]) is not None for index, text in enumerate(around))
 
 
 def _is_currency_right(marks: tuple[str, ...], case: Case) -> bool:

@@ -43,6 +43,8 @@ _JOINS = re.compile(
 )
 # Words with capitals and numbers in a row.
 _NAME_RUN = re.compile(r"(?<!\w)[^\W\d_a-zà-ÿа-яα-ω][\w'’-]*(?: (?:& )?(?:[^\W\d_a-zà-ÿа-яα-ω][\w'’-]*|\d+))+")
+_KOREAN_NAME = re.compile(r"(?<![가-힣])([가-힣]{3}) ?(?:대표)?님(?:도|은|이|의|과|께서)")
+_JAPANESE_NAME = re.compile(r"(?<![\u4e00-\u9fff])([\u4e00-\u9fff]{2,4}) ?(?:様|さん)(?:も|は|の|が|と)")
 _RARE_SMALL = 4
 _LONG_NAME = 5
 # "Our office is by the court in Aarhus": a single name beside these is a place's.
@@ -298,7 +300,20 @@ def check_companies(reading: Reading, case: Case) -> list[Finding]:
                 continue
             findings.append(finding("wrong_name", reading, found.start(), found.end(), case.facts.customer.company or "no company"))
             findings.append(finding("pii_leak", reading, found.start(), found.end(), "nobody else's name"))
-    return findings + _whose_invoice(reading, case)
+    return findings + _whose_invoice(reading, case) + _honoured(reading, case)
+
+
+def _honoured(reading: Reading, case: Case) -> list[Finding]:
+    """pii_leak and wrong_name where Japanese or Korean speaks politely of somebody by a name that is not our customer's: "김도윤 님도 …"."""
+    pattern = {"ko": _KOREAN_NAME, "ja": _JAPANESE_NAME}.get(case.language)
+    general = tuple(entry for words in case.lexicons for key in ("recipients", "team") for entry in words.lists.get(key, ()))
+    findings: list[Finding] = []
+    for found in pattern.finditer(reading.open) if pattern is not None else ():
+        name = found.group(1)
+        if name not in case.known_words and not any(entry in name or name in entry for entry in general):
+            for rule in ("wrong_name", "pii_leak"):
+                findings.append(finding(rule, reading, found.start(1), found.end(1), "no name that is not in the facts"))
+    return findings
 
 
 def is_ordinary(word: str, case: Case) -> bool:
@@ -367,7 +382,7 @@ def _half_right(reading: Reading, case: Case) -> list[Finding]:
     for found in _NAME_RUN.finditer(reading.open):
         parts = [fold_pattern(part) for part in re.findall(rf"{LETTERS}|\d+", found.group(0))]
         others = [part for part in parts if part not in case.known_words and part not in general]
-        if own.intersection(parts) and others and len(parts) <= len(company) + 1:
+        if found.group(0)[:1].isupper() and own.intersection(parts) and others and len(parts) <= len(company) + 1:
             findings.append(finding("wrong_name", reading, found.start(), found.end(), case.facts.customer.company or "no company"))
     return findings
 

@@ -159,6 +159,9 @@ def _is_grounded(found: re.Match[str], case: Case, words: Lexicon) -> bool:
 def _is_no_claim(text: str, found: re.Match[str], case: Case, words: Lexicon) -> bool:
     """Whether words about payment are a condition, a denial, or about the part payment in the facts."""
     paid, negations = words.any_of("paid_words"), words.any_of("negations")
+    minutes = words.units.get("minute")
+    if minutes is not None and minutes.search(found.group(0)) is not None:
+        return True  # "with this link it is done in a minute"
     if negations is not None and any(
         not text[no.end() : found.start()].strip() for no in negations.finditer(text, max(0, found.start() - 12), found.start())
     ):
