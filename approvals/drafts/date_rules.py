@@ -109,9 +109,15 @@ def _check_weekdays(reading: Reading, case: Case, spans: list[tuple[int, int, da
         wanted = known.weekday()
         head, tail = text[max(0, start - 16) : start], text[end : end + 14]
         before = re.search(
-            r"([^\W\d_]+(?:[-\s](?:feira|fei))?)(?:\.?,?[^\S\n]*(?:den|the|de|le|el|il|dem|d\.|o|dia|dnia|ngay)?[^\S\n]*)$", head
+            r"([^\W\d_]+(?:'[^\W\d_]+)?(?:[-\s](?:feira|fei))?)(?:\.?,?[^\S\n]*(?:den|the|de|le|el|il|dem|d\.|o|dia|dnia|ngay)?[^\S\n]*)$",
+            head,
         )
-        after = re.match(r"\s*[(（,]?\s*([^\W\d_]{1,14})" if case.language in ("ko", "ja", "zh") else r"\s*[(（,]\s*([^\W\d_]{1,14})", tail)
+        after = re.match(
+            r"\s*[(（,]?\s*([^\W\d_]{1,14}(?:'[^\W\d_]{1,10})?)"
+            if case.language in ("ko", "ja", "zh")
+            else r"\s*[(（,]\s*([^\W\d_]{1,14}(?:'[^\W\d_]{1,10})?)",
+            tail,
+        )
         for match, offset in ((before, max(0, start - 16)), (after, end)):
             if match is None:
                 continue

@@ -44,9 +44,9 @@ _JOINS = re.compile(
 # Words with capitals and numbers in a row.
 _NAME_RUN = re.compile(r"(?<!\w)[^\W\d_a-zà-ÿа-яα-ω][\w'’-]*(?: (?:& )?(?:[^\W\d_a-zà-ÿа-яα-ω][\w'’-]*|\d+))+")
 _KOREAN_NAME = re.compile(r"(?<![가-힣])([가-힣]{3}) ?(?:대표)?님(?:도|은|이|의|과|께서)")
-_JAPANESE_NAME = re.compile(r"(?<![\u4e00-\u9fff])([\u4e00-\u9fff]{2,4}) ?(?:様|さん)(?:も|は|の|が|と)")
+_JAPANESE_NAME = re.compile(r"(?<![\u4e00-\u9fff])([\u4e00-\u9fff]{2,4})(?<![士課部係社者客方員師長々]) ?(?:様|さん)(?:も|は|の|が|と)")
 _RARE_SMALL = 4
-_LONG_NAME = 5
+_LONG_NAME = 6
 # "Our office is by the court in Aarhus": a single name beside these is a place's.
 _PLACE = re.compile(
     r"office|street|address|kontor|buro|adresse|strasse|bureau|\brue\b|oficina|calle|direccion|escritorio|\brua\b|endereco|ufficio|\bvia\b|indirizzo|kantoor|adres|gade|gata|toimisto|osoite|biur|ulic|kancelar|iroda|cim\b|birou|strada|ofis|cadde"
@@ -421,7 +421,7 @@ def _stranger(reading: Reading, offset: int, text: str, run: list[re.Match[str]]
     if not inside or (case.language == "de" and len(inside) < 2):
         return []
     start, end = offset + inside[0].start(), offset + inside[-1].end()
-    if len(run) == 1 and has_small and _PLACE.search(fold_pattern(text)) is not None:
+    if has_small and any(_PLACE.search(fold_pattern(place)) for place in ([text] if len(run) == 1 else [word.group(0) for word in run])):
         return []
     severity = "block" if len(run) > 1 or not has_small else case.policy.one_strange_word
     return [finding("wrong_name", reading, start, end, "no name that is not in the facts", severity)]

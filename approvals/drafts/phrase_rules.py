@@ -23,6 +23,7 @@ _EXPECTED = {
 }
 _ONE_WORD = 16
 _NEAR = 6
+_LINK_FOLLOWS = re.compile(r"\*{0,2}\s?[:：]\s*\*{0,2}\s*https?://")
 _LAST = re.compile(r"ultim|dernier|letzt|last|past|senaste|siste|sidste|laatste|viime|ostatni|posledn|son\b|utolso|τελευται|последн|останн")
 _NEEDS = re.compile(
     r"\b(?:needs?|wish\w*|would like|queried|braucht|benotigt|wunscht|a besoin|souhaite\w*|necesit\w*|precis\w*|serve|ha bisogno|nodig|heeft|behover|trenger|har brug|potrzebuj\w*|potrebuj\w*|tarvitse\w*|isterse|gerekiyorsa|szuksege|are nevoie"
@@ -94,6 +95,8 @@ def _promises_nothing(text: str, found: re.Match[str], case: Case, words: Lexico
     end = min((index for mark in ".!?\n。！？؟" if (index := text.find(mark, found.end())) >= 0), default=len(text))
     if text[end : end + 1] in _ASKED:
         return True
+    if "," in found.group(0) and _is_conditional(text, found, words):
+        return True  # "If you have already paid, nothing is needed": two kinds of words, but of two clauses
     return case.facts.service_impact is not None and (FILL in _sentence(text, found) or _is_conditional(text, found, words))
 
 
@@ -127,7 +130,10 @@ def _is_told_impact(text: str, found: re.Match[str], case: Case, words: Lexicon)
 
 def _is_no_hurry(text: str, plain: str, found: re.Match[str], words: Lexicon) -> bool:
     """Whether "the picture as of today:" opens a list, or "Otherwise" only leads to where we can be reached, or the last hours are over."""
-    if text[found.end() :].lstrip(" ").startswith(":"):
+    as_of = words.any_of("as_of")
+    if _LINK_FOLLOWS.match(plain, found.end()) is not None:
+        return True  # "Pay now: https://…"
+    if text[found.end() :].lstrip(" ").startswith(":") and as_of is not None and as_of.search(found.group(0)) is not None:
         return True
     start, end = _bounds(text, found)
     if _LAST.search(found.group(0)) is not None and _is_conditional(text, found, words):

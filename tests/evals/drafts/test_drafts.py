@@ -33,12 +33,12 @@ def test_bad_drafts_of_ours_are_found(name: str) -> None:
 
 
 def test_drafts_of_other_authors() -> None:
-    """Five sets, each measured before anything was mended by it (ADR 50): plain mails in 40 locales, and bad ones with words that nobody foresaw."""
+    """Fifteen sets, each measured before anything was mended by it (ADR 50): mails in 50 locales, and of the first five and last four the bad ones."""
     good, bad = _judged(OWN / "authors_good.jsonl"), _judged(OWN / "authors_bad.jsonl")
     flagged = [entry.id for entry in good if entry.verdict != "good"]
-    assert len(flagged) <= 0.02 * len(good), flagged
+    assert len(flagged) <= 0.003 * len(good), flagged
     missed = [f"{entry.id} {entry.violations}" for entry in bad if not entry.is_flagged]
-    assert len(missed) <= 0.05 * len(bad), missed
+    assert len(missed) <= 0.02 * len(bad), missed
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared development set is not beside this checkout")
