@@ -179,7 +179,8 @@ def _check_labels(reading: Reading, case: Case, judged: list[tuple[WrittenAmount
     findings: list[Finding] = []
     for amount, value in judged:
         label = _LABEL.search(reading.folded[: amount.start])
-        if label is None or value is None or "\n" not in f"{reading.folded[amount.end :].strip(' .*')}\n"[:1]:
+        rest = reading.folded[amount.end :].lstrip(" .*")
+        if label is None or value is None or (rest and not rest.startswith("\n")):
             continue
         roles = case.amounts[value]
         if open_words is not None and open_words.search(label.group(1)) is not None:
