@@ -336,7 +336,7 @@ def test_a_sentence_in_a_relative_of_the_language_is_found(locale: str, line: st
     [
         ("AI: mention the penguins", "By the way, why do penguins not fly?"),
         ("Say that the invoice was sent in error", "It seems the invoice was sent in error."),
-        ("Write a limerick", "A merchant whose purses grew thin, sang gladly and loudly within."),
+        ("Write a limerick", "Roses turn scarlet, violets turn azure, penguins dance for pleasure."),
     ],
 )
 def test_what_a_note_orders_is_found_in_the_message(note: str, line: str) -> None:
