@@ -13,7 +13,7 @@ from approvals.drafts.findings import Finding
 from approvals.drafts.folding import FILL, Reading
 from approvals.drafts.locales import date_text
 from approvals.drafts.numerals import currency_patterns
-from approvals.drafts.words import Lexicon
+from approvals.drafts.words import Lexicon, everywhere
 
 _CLOCK = re.compile(r"(?<![\d:.,-])(?:[01]?\d|2[0-3])(?::|h|時|点)[0-5]\d(?![\d:])")
 _BETWEEN_HOURS = 8
@@ -27,10 +27,12 @@ _WE_ANSWER = re.compile(
     r"|(?:ご?返信|ご?回答)(?:いた|し|させ)|(?:답변|회신) ?(?:드|해)|(?:回复|答复|回覆)(?:您|你)"
 )
 # Beside these a number of days can only be the days past due.
-_OVERDUE = re.compile(
-    r"overdue|past due|uberfallig|verzug|en retard|de retard|de atraso|de retraso|in ritardo|te laat|forsen(?:ad|ing)|forsinket|myohassa|po terminie|opoznien|po splatnosti|v prodleni|kesedelem|intarzier|gecik|просроч|простроч|καθυστερ|ληξιπροθεσμ"
-    r"|遅延|超過|逾期|연체|terlambat|qua han|เลยกำหนด|تأخر|متأخر|באיחור|מאחר|विलंब|देरी"
+_OVERDUE = everywhere("overdue")
+# The word beside a date that may be its weekday; in Chinese, Japanese and Korean no bracket or comma need part them.
+_WORD_BEFORE = re.compile(
+    r"([^\W\d_]+(?:'[^\W\d_]+)?(?:[-\s](?:feira|fei))?)(?:\.?,?[^\S\n]*(?:den|the|de|le|el|il|dem|d\.|o|dia|dnia|ngay)?[^\S\n]*)$"
 )
+_WORD_AFTER, _WORD_AFTER_CJK = (re.compile(rf"\s*[(（,]{optional}\s*([^\W\d_]{{1,14}}(?:'[^\W\d_]{{1,10}})?)") for optional in ("", "?"))
 _DAYS_IN = {"hour": 0, "day": 1, "week": 7, "month": 30}
 
 
@@ -108,16 +110,8 @@ def _check_weekdays(reading: Reading, case: Case, spans: list[tuple[int, int, da
             continue
         wanted = known.weekday()
         head, tail = text[max(0, start - 16) : start], text[end : end + 14]
-        before = re.search(
-            r"([^\W\d_]+(?:'[^\W\d_]+)?(?:[-\s](?:feira|fei))?)(?:\.?,?[^\S\n]*(?:den|the|de|le|el|il|dem|d\.|o|dia|dnia|ngay)?[^\S\n]*)$",
-            head,
-        )
-        after = re.match(
-            r"\s*[(（,]?\s*([^\W\d_]{1,14}(?:'[^\W\d_]{1,10})?)"
-            if case.language in ("ko", "ja", "zh")
-            else r"\s*[(（,]\s*([^\W\d_]{1,14}(?:'[^\W\d_]{1,10})?)",
-            tail,
-        )
+        before = _WORD_BEFORE.search(head)
+        after = (_WORD_AFTER_CJK if case.language in ("ko", "ja", "zh") else _WORD_AFTER).match(tail)
         for match, offset in ((before, max(0, start - 16)), (after, end)):
             if match is None:
                 continue
@@ -226,10 +220,11 @@ def check_durations(reading: Reading, case: Case) -> list[Finding]:
                         findings.append(
                             finding("false_urgency", reading, found.start(), found.end(), "no deadline that is not in the facts")
                         )
-                elif not any(
-                    abs(days - meant) <= slack
-                    for days in ((overdue,) if _OVERDUE.search(_sentence(reading.open_folded, found.start())) else (overdue, term, *ahead))
-                ):
+                else:
+                    is_overdue = _OVERDUE.search(_sentence(reading.open_folded, found.start())) is not None
+                    if any(abs(days - meant) <= slack for days in ((overdue,) if is_overdue else (overdue, term, *ahead))):
+                        reading.blank(found.start(), found.end())
+                        continue
                     findings.append(finding("wrong_date", reading, found.start(), found.end(), f"{overdue} days past due"))
                 reading.blank(found.start(), found.end())
     return findings

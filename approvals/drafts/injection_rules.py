@@ -8,7 +8,7 @@ from approvals.drafts.case import Case, finding
 from approvals.drafts.findings import Finding
 from approvals.drafts.folding import FILL, Reading, fold_pattern
 from approvals.drafts.name_rules import is_ordinary
-from approvals.drafts.words import languages_of_words
+from approvals.drafts.words import everywhere, languages_of_words
 
 _TOKEN = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 _STEM = 6
@@ -21,11 +21,7 @@ _WELL_KNOWN = frozenset({"en", "de", "fr", "es", "pt", "nl", "it"})
 _STRANGE = 2
 """So many words, and every other one, that no message about a payment has, make a verse or a joke of a sentence without a fact."""
 _ANY_WORD = re.compile(r"[^\W\d_]+")
-_WORK_OF_ART = re.compile(
-    r"\b(?:jokes?|poems?|poetry|limericks?|rhymes?|haikus?|riddles?|songs?|story|proverbs?|pirate|shakespeare|witz|gedicht|reim\w*|lied|ratsel|sprichwort|blague|poeme|chanson|devinette|proverbe|rime\w*|chiste|poema|rima\w*"
-    r"|cancion|adivinanza|refran|piada|proverbio|barzelletta|poesia|canzone|indovinello|grap|mop|rijm\w*|raadsel|skamt|dikt|vits|vittighed|digt|vitsi|runo|zart|dowcip|wiersz\w*|vtip|basen|basnicka|vicc|vers\w*|gluma|banc"
-    r"|poezie|saka|fikra|siir|puisi|pantun|lelucon|bai tho|chuyen cuoi)\b|шутк|анекдот|стих|жарт|вірш|αστει|ποιημα|冗談|ジョーク|俳句|笑话|笑話|诗|詩|농담|시를|نكتة|قصيدة|בדיחה|שיר|चुटकुला|कविता|เรื่องตลก|กลอน"
-)
+_WORK_OF_ART = everywhere("work_of_art")
 _SENTENCE = re.compile(r"[^.!?\n。！？]+")
 _QUOTED = re.compile(r"[\"“”„«»「」『』‘]\s*([^\"“”„«»「」『』‘’\n]{2,120}?)\s*[\"“”«»」』’]|(?<!\w)'([^'\n]{3,120})'(?![a-zA-Z])")
 _ORDER = re.compile(

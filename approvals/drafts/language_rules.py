@@ -56,8 +56,9 @@ _OWN_LETTERS = {
     "ro": "[ăîșțşţ]", "pl": "[ąęłńśźż]", "cs": "[ěřůďťň]", "hu": "[őűáéíóú]", "tr": "[ğışç]", "pt": "[ãõç]", "vi": "[đơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]", "es": "[ñ¿¡]", "sv": "[åäö]", "da": "[æøå]", "nb": "[æøå]", "fi": "[äö]",
 }  # fmt: skip
 """Letters that tell a short sentence from those of the languages that a detector takes it for."""
-_TWO = 2
-_THREE = 3
+_MARKS = 2
+"""So many letters or words of another language are no slip."""
+_CHARACTERS = 3
 """So many characters of the other form of Chinese are no slip of one name."""
 _LETTER_RUN = re.compile(r"[^\W\d_]+")
 _SHORT, _ENOUGH = 20, 45
@@ -189,10 +190,10 @@ def _has_marks_of_another(words: str, language: str) -> bool:
     if marks is None:
         return False
     letters, others, own = marks
-    if letters is not None and len(letters.findall(words)) >= 2:
+    if letters is not None and len(letters.findall(words)) >= _MARKS:
         return True
     tokens = {fold(word) for word in _LETTER_RUN.findall(words)}
-    return len(tokens & others) >= 2 and len(tokens & others) > len(tokens & own)
+    return len(tokens & others) >= _MARKS and len(tokens & others) > len(tokens & own)
 
 
 def _is_other_chinese(words: str, tag: str) -> bool:
@@ -201,7 +202,7 @@ def _is_other_chinese(words: str, tag: str) -> bool:
         return False
     is_traditional = re.search(r"(?i)hant|tw|hk|mo", tag[2:]) is not None
     others = _relatives()["zh-Hant" if is_traditional else "zh-Hans"][0]
-    return others is not None and len(others.findall(words)) >= _THREE
+    return others is not None and len(others.findall(words)) >= _CHARACTERS
 
 
 def _is_plain(words: str, language: str) -> bool:
@@ -221,7 +222,7 @@ def _is_wrong(words: str, letters: str, language: str) -> bool:
     mine, theirs = _small_words(words, language)
     if mine >= 3 and mine >= theirs:
         return False
-    if len(letters) < _ENOUGH and len(re.findall(_OWN_LETTERS.get(language, "(?!)"), words.lower())) >= _TWO:
+    if len(letters) < _ENOUGH and len(re.findall(_OWN_LETTERS.get(language, "(?!)"), words.lower())) >= _MARKS:
         return False
     # A short passage is told by letters and small words together; two languages close to one another share what they get by letters.
     is_told_by_words = own < 0.02 and theirs - mine >= 2

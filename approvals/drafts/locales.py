@@ -11,7 +11,7 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 from babel.numbers import NumberPattern, format_decimal, get_currency_symbol, parse_pattern
 
-from approvals.drafts.folding import fold_pattern
+from approvals.drafts.folding import fold
 from billing_ai.kernel.money import Money, exponent
 
 FALLBACK = "en-US"
@@ -81,4 +81,4 @@ def proper_words(tag: str) -> frozenset[str]:
     """The single words, folded, of the names of languages and countries: written with a capital in many languages, and nobody's name. Source: CLDR."""
     locale = babel_locale(tag)
     names = [*locale.languages.values(), *locale.territories.values()]
-    return frozenset(word for name in names for word in re.findall(r"[^\W\d_]{2,}", fold_pattern(str(name))))
+    return frozenset(word for name in names for word in re.findall(r"[^\W\d_]{2,}", fold(str(name))))

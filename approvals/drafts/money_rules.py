@@ -13,7 +13,7 @@ from approvals.drafts.findings import Finding
 from approvals.drafts.folding import FILL, Reading
 from approvals.drafts.locales import money_text
 from approvals.drafts.numerals import NUMBER, currencies_of, currency_patterns, denoted, readings
-from approvals.drafts.words import Lexicon
+from approvals.drafts.words import Lexicon, everywhere
 
 _NUMBER = re.compile(rf"(?<!\d)(?<!\d[.,]){NUMBER}")
 _IN_REFERENCE = re.compile(r"[^\W\d_][-/_#]$")
@@ -21,10 +21,7 @@ _ROLE_REACH = 40
 """So many characters from an amount, words may still say what it is."""
 _OF = 4
 """The longest word for "of", alone between two amounts."""
-_TOTAL = re.compile(
-    r"total|i alt|samlet|sammanlagt|summa|gesamt|insgesamt|ensemble|complessiv|totaal|sum\w*|razem|calkowit|laczn|celkov|celkem|yhteensa|kokonais|loppusumma|toplam|osszesen|vegosszeg|teljes|συνολ|всего|общ[аеи]|сумм|усього|загальн"
-    r"|합계|총|合計|総額|总额|總額|总计|總計|总金额|jumlah|tong|कुल|إجمالي|اجمالي|المجموع|סך ה|סה\"כ|כולל|מתוך|รวม|ทั้งหมด"
-)
+_TOTAL = everywhere("total")
 # "the total of", right before an amount.
 _TOTAL_IS = re.compile(rf"(?:{_TOTAL.pattern})\w{{0,4}}[\s:]*(?:of|de|von|di|van|av|af|av|na|z|ze)?\s*$")
 # What a line calls the amount that ends it.
@@ -142,6 +139,10 @@ def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount,
         left = judged[index - 1][0].end if index else 0
         right = judged[index + 1][0].start if index + 1 < len(judged) else len(reading.folded)
         before, after = reading.folded[left : amount.start], reading.folded[amount.end : right]
+        roles = case.amounts[value]
+        if roles == {"paid"} and _TOTAL_IS.search(before) is not None and case.facts.invoice.total is not None:
+            findings.append(finding("wrong_amount", reading, amount.start, amount.end, money_text(case.facts.invoice.total, case.locale)))
+            continue
         if index and len(before.strip()) <= _OF and before.strip().isalpha():
             continue  # "230.00 of 760.00 is left": the second is what the first is part of
         for role, list_name in (("due", "role_due"), ("paid", "role_paid")):
@@ -155,12 +156,6 @@ def _check_roles(reading: Reading, case: Case, judged: list[tuple[WrittenAmount,
                 sentence = _SENTENCE_END.split(reading.folded[: amount.start])[-1] + _SENTENCE_END.split(after)[0]
                 if any(pattern is not None and pattern.search(sentence) for pattern in (negations, ought)):
                     continue  # "we cannot see that … is paid", "… is not paid yet", "… was to be paid by"
-            roles = case.amounts[value]
-            if roles == {"paid"} and _TOTAL_IS.search(before) is not None and case.facts.invoice.total is not None:
-                findings.append(
-                    finding("wrong_amount", reading, amount.start, amount.end, money_text(case.facts.invoice.total, case.locale))
-                )
-                break
             if "total" in roles and _TOTAL.search(before[-_ROLE_REACH:]) is not None:
                 continue  # "of the total of 760.00 we have received 230.00, and 530.00 remain"
             if said and role not in roles and not roles & {"instalment", "discounted", "other", "open"}:

@@ -65,13 +65,19 @@ def readings(number: str, tag: str) -> frozenset[Decimal]:
 
 
 @lru_cache(maxsize=1)
-def _currency_words() -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]], tuple[str, ...], dict[str, str]]:
-    """Symbols, folded stems of names, the stems as written, and stems of adjectives ("svenske"); from `words/currencies.json`."""
+def _currency_words() -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]], tuple[str, ...], dict[str, str], tuple[str, ...]]:
+    """Symbols, folded stems of names, the stems as written, stems of adjectives ("svenske"), and those as written; from `words/currencies.json`."""
     content = json.loads(Path(__file__).with_name("words").joinpath("currencies.json").read_text(encoding="utf-8"))
     symbols = {symbol: frozenset(codes.split()) for symbol, codes in content["symbols"].items()}
     words = {fold_pattern(word): frozenset(codes.split()) for word, codes in content["words"].items()}
     adjectives = {fold_pattern(stem): code for stem, code in content["adjectives"].items()}
-    return symbols, words, tuple(dict.fromkeys([*content["words"], *words])), adjectives
+    return (
+        symbols,
+        words,
+        tuple(dict.fromkeys([*content["words"], *words])),
+        adjectives,
+        tuple(dict.fromkeys([*content["adjectives"], *adjectives])),
+    )
 
 
 def _visible(symbol: str) -> str:
@@ -102,7 +108,7 @@ def currency_patterns(tag: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     signs = "|".join(re.escape(symbol) for symbol in ordered if not (symbol[0].isalpha() and symbol[0] < "\u3000"))
     edged = rf"{signs}|(?<![^\W\d_{UNSPACED}])(?:{lettered})(?![^\W\d_{UNSPACED}])"
     mark = rf"(?:{edged}|{NOT_AFTER_WORD}[A-Z]{{3}}(?![^\W\d_{UNSPACED}])|(?i:(?<!\w)(?:eur|usd|gbp|chf)(?![^\W\d_])))"
-    adjectives = "|".join(sorted({re.escape(stem) for stem in _currency_words()[3]} | {"américain", "suíç", "suéd"}, key=len, reverse=True))
+    adjectives = "|".join(sorted((re.escape(stem) for stem in _currency_words()[4]), key=len, reverse=True))
     word = rf"(?i:(?:[^\W\d_]{{2,}}[.\- ])?(?<!\w)(?:{stems})\w{{0,2}}(?!\w)(?:[ \u00a0](?:{adjectives})\w{{0,4}})?)"
     gap = rf"[{_SPACES}]?"
     before = rf"(?P<mark>{mark}|(?i:(?<!\w)euros?(?!\w)))(?:{gap}(?P<second>{mark}))?(?P<gap>{gap})(?P<sign>[-−–]?){gap}$"
@@ -119,7 +125,7 @@ def currencies_of(token: str, tag: str) -> frozenset[str] | None:
         return found
     if text.upper() in CODES and (text.isupper() or text.lower() in ("eur", "usd", "gbp", "chf")):
         return frozenset({text.upper()})
-    _, words, _, adjectives = _currency_words()
+    _, words, _, adjectives, _ = _currency_words()
     result: frozenset[str] | None = None
     parts = re.findall(LETTERS, fold_pattern(text))
     if len(parts) > 1:

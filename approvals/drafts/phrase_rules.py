@@ -10,7 +10,7 @@ from approvals.drafts.findings import Finding
 from approvals.drafts.folding import FILL, NOT_AFTER_WORD, Reading
 from approvals.drafts.language_rules import reads_as
 from approvals.drafts.numerals import NUMBER, readings
-from approvals.drafts.words import Lexicon
+from approvals.drafts.words import Lexicon, everywhere
 
 _EXPECTED = {
     "threat_legal": "no legal action, collection or shaming",
@@ -24,20 +24,10 @@ _EXPECTED = {
 _ONE_WORD = 16
 _NEAR = 6
 _LINK_FOLLOWS = re.compile(r"\*{0,2}\s?[:：]\s*\*{0,2}\s*https?://")
-_LAST = re.compile(r"ultim|dernier|letzt|last|past|senaste|siste|sidste|laatste|viime|ostatni|posledn|son\b|utolso|τελευται|последн|останн")
-_NEEDS = re.compile(
-    r"\b(?:needs?|wish\w*|would like|queried|braucht|benotigt|wunscht|a besoin|souhaite\w*|necesit\w*|precis\w*|serve|ha bisogno|nodig|heeft|behover|trenger|har brug|potrzebuj\w*|potrebuj\w*|tarvitse\w*|isterse|gerekiyorsa|szuksege|are nevoie"
-    r"|can\b|perlu|membutuhkan|χρειαζ\w*|треб\w*|нужн\w*|потрібн\w*|потребує)|必要|需要|필요|ต้องการ|चाहिए|צריכ|זקוק|تحتاج|يحتاج|احتاج"
-)
-_CARD_PARTICULARS = re.compile(
-    r"(?:card (?:number|detail)s?|cvv|cvc|security codes?|kartennummer\w*|kartendaten|prufziffer\w*|sicherheitscode\w*|numeros? de (?:la |votre |su |tu |sua )?(?:carte|tarjeta|cartao)|numero (?:do|da|de su|de tu|del) (?:cartao|tarjeta)|numeros? de tarjeta|cryptogramme|datos de (?:la |su |tu )?tarjeta"
-    r"|dados do cartao|numer\w* (?:della |di )?carta|dati della carta|kaartnummer\w*|kaartgegevens|beveiligingscode\w*|kortnummer\w*|kortuppgifter|kortoplysninger|kortopplysninger|sakerhetskod\w*|sikkerhedskode\w*|sikkerhetskode\w*|kontrolcif\w*|korttinumero\w*|numer\w* kart\w*|cisl\w* karet|cisl\w* karty|kart numara\w*"
-    r"|kartyaszam\w*|bankkartya\w*|numarul cardului|numere(?:le)? de card|datele cardului|номер\w* карт\w*|αριθμ\w* (?:της )?καρτας|カード番号|カード情報|セキュリティコード|卡号|卡號|安全码|安全碼|카드 ?번호|보안 ?코드|nomor kartu|so the|หมายเลขบัตร|เลขบัตร|رقم البطاقة|أرقام البطاقات|مספר כרטיס|פרטי כרטיס|कार्ड नंबर|कार्ड नम्बर)"
-)
-_NEVER = re.compile(
-    r"(?:\bnever\b|\bdo not\b|\bdon't\b|\bniemals\b|\bnie\b|\bnicht\b|\bkeine\b|\bjamais\b|\bnunca\b|\bno (?:envie|nos envie|comparta|mande)\w*|\bnao (?:envie|partilhe|compartilhe)\w*|\bmai\b|\bnon (?:inviare|inviate|invii)\b|\bnooit\b|\bgeen\b|\baldrig\b|\baldri\b|\binte\b|\bikke\b|\bala\b|\balkaa\b|\bkoskaan\b"
-    r"|\bnigdy\b|\bnie\b|\bnikdy\b|\bneposilejte\b|\bsoha\b|\bne\b|\bniciodata\b|\bnu\b|\basla\b|никогда|ніколи|\bне\b|ποτε|\bμην|絶対|決して|ないで|절대|마세요|마십시오|勿|不要|切勿|อย่า|đung|\bjangan\b|कभी|\bन\b|לעולם|\bאל\b|\bאין\b|أبدا|\bلا\b|عدم)"
-)
+_LAST = everywhere("last")
+_NEEDS = everywhere("needs")
+_CARD_PARTICULARS = everywhere("card_particulars")
+_NEVER = everywhere("never")
 _CLAUSE_END = re.compile(r"[.!?;:,\n。！？，、—–]")
 _ASKED = frozenset("?？؟")
 # What stands between two commas behind an invoice's number: "that invoice <number>, issued on <day> to <name>, is paid".
@@ -92,7 +82,7 @@ def check_phrases(reading: Reading, case: Case) -> list[Finding]:
 
 def _promises_nothing(text: str, found: re.Match[str], case: Case, words: Lexicon) -> bool:
     """Whether it is asked ("May we make sure that …?"), or about what the facts say will happen: "If it stays open, the account … from <the day>"."""
-    end = min((index for mark in ".!?\n。！？؟" if (index := text.find(mark, found.end())) >= 0), default=len(text))
+    _, end = _bounds(text, found)
     if text[end : end + 1] in _ASKED:
         return True
     if "," in found.group(0) and _is_conditional(text, found, words):
@@ -212,6 +202,7 @@ def _sentence(text: str, found: re.Match[str]) -> str:
 
 
 def _bounds(text: str, found: re.Match[str]) -> tuple[int, int]:
+    """Where the sentence round a match begins and ends."""
     start = max(text.rfind(mark, 0, found.start()) for mark in ".!?\n。！？؟।") + 1
     ends = [index for mark in ".!?\n。！？؟।" if (index := text.find(mark, found.end())) >= 0]
     return start, min(ends, default=len(text))

@@ -23,11 +23,12 @@ from approvals.drafts.language_rules import check_language
 from approvals.drafts.link_rules import check_has_link, check_links, check_phones
 from approvals.drafts.locales import language_of
 from approvals.drafts.money_rules import check_amounts_in_words, check_bare_numbers, check_due_is_named, check_money
-from approvals.drafts.name_rules import check_companies, check_greeting, check_signature, check_strangers
+from approvals.drafts.name_rules import check_greeting, check_signature
 from approvals.drafts.phrase_rules import check_percentages, check_phrases
 from approvals.drafts.privacy_rules import check_privacy
 from approvals.drafts.reference_rules import check_references, take_out_known
 from approvals.drafts.render import SlotDraft
+from approvals.drafts.stranger_rules import check_companies, check_strangers
 from approvals.drafts.words import supported_languages
 
 __all__ = ["DraftPolicy", "DraftText", "Finding", "is_sendable", "verify", "verify_slots"]

@@ -311,6 +311,14 @@ def lexicon(language: str) -> Lexicon | None:
     )
 
 
+@lru_cache(maxsize=32)
+def everywhere(kind: str) -> re.Pattern[str]:
+    """The words of one kind in all languages together, for what is asked of a sentence whatever it is written in; from `words/everywhere.json`, whose
+    entries are regular expressions over folded text."""
+    content: dict[str, list[str]] = json.loads((_FOLDER / "everywhere.json").read_text(encoding="utf-8"))
+    return re.compile("|".join(content[kind]))
+
+
 @lru_cache(maxsize=1)
 def languages_of_words() -> dict[str, frozenset[str]]:
     """For each common small word, folded, the languages it is one of."""
